@@ -1,0 +1,181 @@
+package metrics
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/smira/go-statsd"
+)
+
+// Tag is go-statsd's; none of ours is sent, because Graphite has no use for them.
+type Tag = statsd.Tag
+
+// CounterVec is a declared counter.
+type CounterVec struct {
+	family *family
+	prom   *prometheus.CounterVec
+}
+
+// Counter declares a counter.
+func (r *Registry) Counter(d Desc) *CounterVec {
+	v := declare(r, d, func(f *family) *CounterVec {
+		prom := prometheus.NewCounterVec(prometheus.CounterOpts{Name: d.Name, Help: d.Help}, d.labels())
+		r.prom.MustRegister(prom)
+		return &CounterVec{f, prom}
+	})
+	v.family.all(func(values ...string) { v.With(values...) })
+	return v
+}
+
+// With returns the counter of the label values, in the order of the Desc.
+func (v *CounterVec) With(values ...string) *Counter {
+	return resolve(v.family, values, func(values, keys []string) *Counter {
+		return &Counter{v.prom.WithLabelValues(values...), v.family.registry.statsd, keys}
+	})
+}
+
+// Counter is one series.
+type Counter struct {
+	prom   prometheus.Counter
+	statsd Statsd
+	keys   []string
+}
+
+// Inc counts one.
+func (c *Counter) Inc() { c.Add(1) }
+
+// Add counts n ≥ 0; of nothing, nothing is sent.
+func (c *Counter) Add(n int64) {
+	if n <= 0 {
+		return
+	}
+	c.prom.Add(float64(n))
+	if c.statsd != nil {
+		for _, key := range c.keys {
+			c.statsd.Incr(key, n)
+		}
+	}
+}
+
+// HistogramVec is a declared histogram: classic and native in Prometheus, a
+// timer in statsd.
+type HistogramVec struct {
+	family *family
+	prom   *prometheus.HistogramVec
+}
+
+// Histogram declares a histogram.
+func (r *Registry) Histogram(d Desc) *HistogramVec {
+	buckets := d.Buckets
+	if buckets == nil {
+		buckets = DurationBuckets
+	}
+	v := declare(r, d, func(f *family) *HistogramVec {
+		prom := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: d.Name, Help: d.Help, Buckets: buckets,
+			// The values that Prometheus's own instrumentation uses: 10 % wide
+			// buckets, 160 of them at the most, started anew at most hourly.
+			NativeHistogramBucketFactor:     1.1,
+			NativeHistogramMaxBucketNumber:  160,
+			NativeHistogramMinResetDuration: time.Hour,
+		}, d.labels())
+		r.prom.MustRegister(prom)
+		return &HistogramVec{f, prom}
+	})
+	v.family.all(func(values ...string) { v.With(values...) })
+	return v
+}
+
+// With returns the histogram of the label values, in the order of the Desc.
+func (v *HistogramVec) With(values ...string) *Histogram {
+	return resolve(v.family, values, func(values, keys []string) *Histogram {
+		return &Histogram{v.prom.WithLabelValues(values...), v.family.registry.statsd, keys, v.family.desc.Span}
+	})
+}
+
+// Histogram is one series.
+type Histogram struct {
+	prom   prometheus.Observer
+	statsd Statsd
+	keys   []string
+	span   string
+}
+
+// Observe records a duration: seconds to Prometheus with the request's trace id
+// as exemplar, milliseconds to statsd, and both to the ledger under the Desc's Span.
+func (h *Histogram) Observe(ctx context.Context, d time.Duration) {
+	h.record(ctx, d.Seconds())
+	if h.statsd != nil {
+		for _, key := range h.keys {
+			h.statsd.PrecisionTiming(key, d)
+		}
+	}
+	if h.span != "" {
+		From(ctx).Add(h.span, d)
+	}
+}
+
+// Record records a value that is no duration (bytes, a count). Statsd timers
+// have no unit, so its keys get the value as it is.
+func (h *Histogram) Record(ctx context.Context, value float64) {
+	h.record(ctx, value)
+	if h.statsd != nil {
+		for _, key := range h.keys {
+			h.statsd.PrecisionTiming(key, time.Duration(value*float64(time.Millisecond)))
+		}
+	}
+}
+
+func (h *Histogram) record(ctx context.Context, value float64) {
+	if l := From(ctx); l != nil {
+		h.prom.(prometheus.ExemplarObserver).ObserveWithExemplar(value, l.exemplar)
+		return
+	}
+	h.prom.Observe(value)
+}
+
+// GaugeVec is a declared gauge.
+type GaugeVec struct {
+	family *family
+	prom   *prometheus.GaugeVec
+}
+
+// Gauge declares a gauge.
+func (r *Registry) Gauge(d Desc) *GaugeVec {
+	v := declare(r, d, func(f *family) *GaugeVec {
+		prom := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: d.Name, Help: d.Help}, d.labels())
+		r.prom.MustRegister(prom)
+		return &GaugeVec{f, prom}
+	})
+	v.family.all(func(values ...string) { v.With(values...) })
+	return v
+}
+
+// With returns the gauge of the label values, in the order of the Desc.
+func (v *GaugeVec) With(values ...string) *Gauge {
+	return resolve(v.family, values, func(values, keys []string) *Gauge {
+		return &Gauge{v.prom.WithLabelValues(values...), v.family.registry.statsd, keys}
+	})
+}
+
+// Gauge is one series.
+type Gauge struct {
+	prom   prometheus.Gauge
+	statsd Statsd
+	keys   []string
+}
+
+// Set sets the value, in Prometheus and in statsd.
+func (g *Gauge) Set(value float64) {
+	g.prom.Set(value)
+	if g.statsd != nil {
+		for _, key := range g.keys {
+			g.statsd.FGauge(key, value)
+		}
+	}
+}
+
+// Add changes the value in Prometheus alone: for what goes up and down all the
+// time, such as requests in flight.
+func (g *Gauge) Add(delta float64) { g.prom.Add(delta) }

@@ -1,0 +1,123 @@
+package metrics
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Ledger is what one request or task has spent so far, by span ("db", "cache"…),
+// and the trace id that its page, log lines, exemplars and errors share. A nil
+// Ledger takes additions and forgets them.
+type Ledger struct {
+	TraceID string // 32 lower-case hex digits
+
+	exemplar prometheus.Labels
+
+	mu    sync.Mutex
+	spans []Span
+}
+
+// Span is one kind of work within a request.
+type Span struct {
+	Name  string
+	Count int
+	Total time.Duration // sum; parallel calls may exceed the request's own time
+}
+
+type ledgerKey struct{}
+
+// Begin returns ctx with a new Ledger. parent is a W3C traceparent header whose
+// trace is continued if it is valid; "" or anything else starts a new trace.
+// https://www.w3.org/TR/trace-context/#traceparent-header
+func Begin(ctx context.Context, parent string) (context.Context, *Ledger) {
+	id, ok := traceID(parent)
+	if !ok {
+		var b [16]byte
+		rand.Read(b[:])
+		id = hex.EncodeToString(b[:])
+	}
+	l := &Ledger{TraceID: id, exemplar: prometheus.Labels{"trace_id": id}}
+	return context.WithValue(ctx, ledgerKey{}, l), l
+}
+
+// From returns the Ledger in ctx, nil if there is none.
+func From(ctx context.Context) *Ledger {
+	l, _ := ctx.Value(ledgerKey{}).(*Ledger)
+	return l
+}
+
+// traceID reads version-traceid-parentid-flags; all zeros are no id.
+func traceID(parent string) (string, bool) {
+	parts := strings.Split(parent, "-")
+	if len(parts) < 4 || len(parts[0]) != 2 || parts[0] == "ff" || len(parts[1]) != 32 || len(parts[2]) != 16 {
+		return "", false
+	}
+	id := parts[1]
+	for _, c := range id {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return "", false
+		}
+	}
+	return id, id != strings.Repeat("0", 32)
+}
+
+// Add adds one piece of work to a span.
+func (l *Ledger) Add(name string, d time.Duration) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.IndexFunc(l.spans, func(s Span) bool { return s.Name == name })
+	if i < 0 {
+		l.spans = append(l.spans, Span{Name: name})
+		i = len(l.spans) - 1
+	}
+	l.spans[i].Count++
+	l.spans[i].Total += d
+}
+
+// Spans returns a copy of what was spent, in the order of first use.
+func (l *Ledger) Spans() []Span {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.spans)
+}
+
+// Count returns how often the span was added to.
+func (l *Ledger) Count(name string) int {
+	for _, s := range l.Spans() {
+		if s.Name == name {
+			return s.Count
+		}
+	}
+	return 0
+}
+
+// ServerTiming renders the ledger as a Server-Timing header value, with the
+// whole request's time as "app" and the trace id as "trace".
+// https://www.w3.org/TR/server-timing/
+func (l *Ledger) ServerTiming(total time.Duration) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "app;dur=%.3f", millis(total))
+	for _, s := range l.Spans() {
+		fmt.Fprintf(&b, `, %s;dur=%.3f;desc="%d"`, s.Name, millis(s.Total), s.Count)
+	}
+	if l != nil {
+		fmt.Fprintf(&b, `, trace;desc="%s"`, l.TraceID)
+	}
+	return b.String()
+}
+
+func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
