@@ -1,0 +1,228 @@
+package rum
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+)
+
+// Beacon is what rum.js sends: one page view.
+type Beacon struct {
+	Page       string      `json:"page"`       // the server's name for the kind of page
+	Connection string      `json:"connection"` // Network Information API's effective type
+	Vitals     Vitals      `json:"vitals"`
+	Nav        *Navigation `json:"nav"`
+}
+
+// Vitals in milliseconds, CLS without unit; nil is "not measured". https://web.dev/articles/vitals
+type Vitals struct {
+	LCP, INP, CLS, FCP, TTFB *float64
+}
+
+// Navigation is the PerformanceNavigationTiming entry: milliseconds from the
+// start of the navigation, 0 for what did not happen.
+// https://www.w3.org/TR/navigation-timing-2/
+type Navigation struct {
+	Type  string  `json:"type"`
+	Now   float64 `json:"now"` // when the entry was read
+	Trace string  `json:"trace"`
+
+	ActivationStart            float64 `json:"activationStart"`
+	RedirectStart              float64 `json:"redirectStart"`
+	RedirectEnd                float64 `json:"redirectEnd"`
+	WorkerStart                float64 `json:"workerStart"`
+	FetchStart                 float64 `json:"fetchStart"`
+	DomainLookupStart          float64 `json:"domainLookupStart"`
+	DomainLookupEnd            float64 `json:"domainLookupEnd"`
+	ConnectStart               float64 `json:"connectStart"`
+	SecureConnectionStart      float64 `json:"secureConnectionStart"`
+	ConnectEnd                 float64 `json:"connectEnd"`
+	RequestStart               float64 `json:"requestStart"`
+	ResponseStart              float64 `json:"responseStart"`
+	ResponseEnd                float64 `json:"responseEnd"`
+	DOMInteractive             float64 `json:"domInteractive"`
+	DOMContentLoadedEventStart float64 `json:"domContentLoadedEventStart"`
+	DOMContentLoadedEventEnd   float64 `json:"domContentLoadedEventEnd"`
+	DOMComplete                float64 `json:"domComplete"`
+	LoadEventStart             float64 `json:"loadEventStart"`
+	LoadEventEnd               float64 `json:"loadEventEnd"`
+}
+
+// Decode reads a beacon. Its error is for the client's developer.
+func Decode(body []byte) (Beacon, error) {
+	var b Beacon
+	if err := json.Unmarshal(body, &b); err != nil {
+		return Beacon{}, fmt.Errorf("not a beacon: %w", err)
+	}
+	if b.Page == "" {
+		return Beacon{}, fmt.Errorf(`not a beacon: "page" is missing`)
+	}
+	return b, nil
+}
+
+// Trace is the trace id of the page's own response, "" unless it is 32 hex digits.
+func (b Beacon) Trace() string {
+	if b.Nav == nil || len(b.Nav.Trace) != 32 || strings.Trim(b.Nav.Trace, "0123456789abcdef") != "" {
+		return ""
+	}
+	return b.Nav.Trace
+}
+
+// Sample is one valid value.
+type Sample struct {
+	Vital string  // "lcp", "inp", "cls", "fcp", "ttfb", or ""
+	Phase string  // of the navigation: "dns", "request"…, or ""
+	Value float64 // milliseconds, CLS without unit
+}
+
+// Key is the sample's place below rum.<page> in Graphite.
+func (s Sample) Key() string {
+	if s.Vital != "" {
+		return s.Vital
+	}
+	return "nav." + s.Phase
+}
+
+// Dropped is a value that cannot be true.
+type Dropped struct{ Metric, Reason string }
+
+// Why a value is dropped. It is never clamped: a value moved to the nearest
+// possible one would move the percentiles with it.
+const (
+	outOfOrder = "out_of_order" // an end before its start
+	tooHigh    = "too_high"     // above the cap: a laptop that slept, a broken clock
+	negative   = "negative"
+	future     = "future" // later than the moment at which it was read
+)
+
+const (
+	maxPhase    = 60_000.0  // ms
+	maxAbsolute = 600_000.0 // ms; Datadog's cap for FCP and LCP too
+	maxCLS      = 100.0
+)
+
+// vital is a row of the table of web vitals.
+type vital struct {
+	name  string
+	value *float64
+	most  float64
+}
+
+// phase is a row of the table of navigation phases: end − start, if guard holds.
+// Where it does not, the phase did not happen (or is kept from us): absent is not zero.
+type phase struct {
+	name       string
+	guard      bool
+	start, end float64
+	most       float64
+}
+
+// Samples returns the valid values and what was dropped.
+func (b Beacon) Samples() ([]Sample, []Dropped) {
+	var samples []Sample
+	var dropped []Dropped
+	keep := func(s Sample, metric, reason string) {
+		if reason != "" {
+			dropped = append(dropped, Dropped{metric, reason})
+			return
+		}
+		samples = append(samples, s)
+	}
+	for _, v := range []vital{
+		{"lcp", b.Vitals.LCP, maxAbsolute},
+		{"fcp", b.Vitals.FCP, maxAbsolute},
+		{"ttfb", b.Vitals.TTFB, maxAbsolute},
+		{"inp", b.Vitals.INP, maxPhase},
+		{"cls", b.Vitals.CLS, maxCLS},
+	} {
+		if v.value != nil {
+			keep(Sample{Vital: v.name, Value: *v.value}, v.name, invalid(*v.value, v.most))
+		}
+	}
+	for _, p := range b.Nav.phases() {
+		if p.guard {
+			value := p.end - p.start
+			keep(Sample{Phase: p.name, Value: value}, "nav_"+p.name, p.invalid(value, b.Nav.Now))
+		}
+	}
+	return samples, dropped
+}
+
+// invalid says why a value cannot be true, "" if it can. JSON has no NaN and no
+// infinities, but numbers may be computed from very large ones.
+func invalid(value, most float64) string {
+	switch {
+	case value < 0:
+		return negative
+	case math.IsNaN(value) || value > most:
+		return tooHigh
+	}
+	return ""
+}
+
+func (p phase) invalid(value, now float64) string {
+	switch {
+	case p.start < 0:
+		return negative
+	case value < 0:
+		return outOfOrder
+	case now > 0 && p.end > now+1: // times are rounded to a tenth of a millisecond, or to one
+		return future
+	}
+	return invalid(value, p.most)
+}
+
+// phases is the table: what each phase is, and when there is one. The guards are
+// those of Datadog's browser SDK, whose order of attributes they follow.
+func (n *Navigation) phases() []phase {
+	if n == nil || n.FetchStart == 0 && n.ResponseStart == 0 {
+		return nil
+	}
+	connected := n.ConnectEnd
+	tls := n.SecureConnectionStart > n.FetchStart
+	if tls {
+		connected = n.SecureConnectionStart
+	}
+	return []phase{
+		{"redirect", n.RedirectEnd > 0, n.RedirectStart, n.RedirectEnd, maxPhase},
+		{"worker", n.WorkerStart > 0 && n.FetchStart > 0, n.WorkerStart, n.FetchStart, maxPhase},
+		// Equal to fetchStart: the connection was there already, nothing was looked up.
+		{"dns", n.DomainLookupEnd > n.FetchStart && n.DomainLookupStart > 0, n.DomainLookupStart, n.DomainLookupEnd, maxPhase},
+		{"tcp", n.ConnectEnd > n.FetchStart && n.ConnectStart > 0, n.ConnectStart, connected, maxPhase},
+		{"tls", tls && n.ConnectEnd > 0, n.SecureConnectionStart, n.ConnectEnd, maxPhase},
+		{"request", n.RequestStart > 0 && n.ResponseStart > 0, n.RequestStart, n.ResponseStart, maxPhase},
+		{"response", n.ResponseStart > 0 && n.ResponseEnd > 0, n.ResponseStart, n.ResponseEnd, maxPhase},
+		{"dom_interactive", n.ResponseEnd > 0 && n.DOMInteractive > 0, n.ResponseEnd, n.DOMInteractive, maxPhase},
+		{"dom_content_loaded", n.DOMContentLoadedEventStart > 0 && n.DOMContentLoadedEventEnd > 0, n.DOMContentLoadedEventStart, n.DOMContentLoadedEventEnd, maxPhase},
+		{"dom_processing", n.DOMInteractive > 0 && n.DOMComplete > 0, n.DOMInteractive, n.DOMComplete, maxPhase},
+		{"load_event", n.LoadEventStart > 0 && n.LoadEventEnd > 0, n.LoadEventStart, n.LoadEventEnd, maxPhase},
+		{"page_load", n.LoadEventEnd > 0, n.ActivationStart, n.LoadEventEnd, maxAbsolute},
+	}
+}
+
+// Legacy returns the timers of django-statsd's Navigation Timing view that can be
+// told from Navigation Timing Level 2, by their keys below window.performance,
+// in milliseconds. calculated.app and calculated.dom need domLoading, which
+// Level 2 no longer has.
+func (b Beacon) Legacy() map[string]float64 {
+	out := map[string]float64{}
+	if b.Nav == nil {
+		return out
+	}
+	for key, value := range map[string]float64{
+		"timing.responseStart":  b.Nav.ResponseStart,
+		"timing.domInteractive": b.Nav.DOMInteractive,
+		"timing.domComplete":    b.Nav.DOMComplete,
+		"timing.loadEventEnd":   b.Nav.LoadEventEnd,
+		"calculated.network":    b.Nav.ResponseStart,
+	} {
+		if value > 0 && value <= maxAbsolute {
+			out[key] = value
+		}
+	}
+	if d := b.Nav.LoadEventEnd - b.Nav.DOMComplete; b.Nav.DOMComplete > 0 && d >= 0 && d <= maxPhase {
+		out["calculated.rendering"] = d
+	}
+	return out
+}

@@ -1,0 +1,125 @@
+package rum_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"addons/rum"
+)
+
+// plain is a navigation in which everything happened, over TLS.
+func plain() rum.Navigation {
+	return rum.Navigation{
+		Type: "navigate", Now: 1500, RedirectStart: 1, RedirectEnd: 3, WorkerStart: 3, FetchStart: 4,
+		DomainLookupStart: 5, DomainLookupEnd: 22, ConnectStart: 22, SecureConnectionStart: 41, ConnectEnd: 67,
+		RequestStart: 68, ResponseStart: 213, ResponseEnd: 241, DOMInteractive: 701,
+		DOMContentLoadedEventStart: 702, DOMContentLoadedEventEnd: 713, DOMComplete: 1471, LoadEventStart: 1472, LoadEventEnd: 1481,
+	}
+}
+
+func TestPhasesOfANavigation(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		change  func(*rum.Navigation)
+		want    map[string]float64 // what differs from the plain one; −1 is absent
+		dropped []rum.Dropped
+	}{
+		{name: "everything happened", change: func(*rum.Navigation) {}},
+		{name: "a reused connection has no dns, tcp and tls, not 0 ms of them",
+			change: func(n *rum.Navigation) {
+				n.DomainLookupStart, n.DomainLookupEnd, n.ConnectStart, n.SecureConnectionStart, n.ConnectEnd = 4, 4, 4, 4, 4
+			},
+			want: map[string]float64{"dns": -1, "tcp": -1, "tls": -1}},
+		{name: "plain http has no tls, and all of connect is tcp",
+			change: func(n *rum.Navigation) { n.SecureConnectionStart = 0 },
+			want:   map[string]float64{"tls": -1, "tcp": 45}},
+		{name: "a beacon before load has no load", // faro-web-sdk reports connectEnd as TLS here
+			change: func(n *rum.Navigation) { n.DOMComplete, n.LoadEventStart, n.LoadEventEnd = 0, 0, 0 },
+			want:   map[string]float64{"dom_processing": -1, "load_event": -1, "page_load": -1}},
+		{name: "Safari hides responseStart (web-vitals#275)",
+			change: func(n *rum.Navigation) { n.ResponseStart = 0 },
+			want:   map[string]float64{"request": -1, "response": -1}},
+		{name: "an end before its start is dropped, its neighbours stay (boomerang#321)",
+			change:  func(n *rum.Navigation) { n.DomainLookupEnd = 4.5; n.DomainLookupStart = 9 },
+			want:    map[string]float64{"dns": -1},
+			dropped: []rum.Dropped{{Metric: "nav_dns", Reason: "out_of_order"}}},
+		{name: "later than now (web-vitals#162)",
+			change:  func(n *rum.Navigation) { n.Now = 1480 - 10 },
+			want:    map[string]float64{"dom_processing": 770, "load_event": -1, "page_load": -1},
+			dropped: []rum.Dropped{{Metric: "nav_load_event", Reason: "future"}, {Metric: "nav_page_load", Reason: "future"}}},
+		{name: "a laptop that slept (boomerang#41)",
+			change:  func(n *rum.Navigation) { n.LoadEventEnd = 69_160_352; n.Now = 69_160_400 },
+			want:    map[string]float64{"load_event": -1, "page_load": -1},
+			dropped: []rum.Dropped{{Metric: "nav_load_event", Reason: "too_high"}, {Metric: "nav_page_load", Reason: "too_high"}}},
+		{name: "negative (rum#1)",
+			change:  func(n *rum.Navigation) { n.RedirectStart = -1 },
+			want:    map[string]float64{"redirect": -1},
+			dropped: []rum.Dropped{{Metric: "nav_redirect", Reason: "negative"}}},
+		{name: "a prerendered page loads from its activation",
+			change: func(n *rum.Navigation) { n.ActivationStart = 1000 },
+			want:   map[string]float64{"page_load": 481}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			n := plain()
+			c.change(&n)
+			want := map[string]float64{
+				"redirect": 2, "worker": 1, "dns": 17, "tcp": 19, "tls": 26, "request": 145, "response": 28,
+				"dom_interactive": 460, "dom_content_loaded": 11, "dom_processing": 770, "load_event": 9, "page_load": 1481,
+			}
+			for phase, value := range c.want {
+				if want[phase] = value; value < 0 {
+					delete(want, phase)
+				}
+			}
+			samples, dropped := rum.Beacon{Nav: &n}.Samples()
+			got := map[string]float64{}
+			for _, s := range samples {
+				got[s.Phase] = s.Value
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(c.dropped, dropped); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestVitalsBeyondTheirCapsAreDroppedNotClamped(t *testing.T) {
+	value := func(v float64) *float64 { return &v }
+	b := rum.Beacon{Vitals: rum.Vitals{LCP: value(600_001), INP: value(11_000), CLS: value(-0.1), TTFB: value(0)}}
+	samples, dropped := b.Samples()
+	if diff := cmp.Diff([]rum.Sample{{Vital: "ttfb", Value: 0}, {Vital: "inp", Value: 11_000}}, samples); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]rum.Dropped{{Metric: "lcp", Reason: "too_high"}, {Metric: "cls", Reason: "negative"}}, dropped); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func FuzzBeacon(f *testing.F) {
+	f.Add([]byte(`{"page":"home","connection":"4g","vitals":{"LCP":190.4,"CLS":0,"INP":48},"nav":{"type":"navigate","now":1500,"fetchStart":3,"responseStart":20,"responseEnd":22,"loadEventEnd":90}}`))
+	f.Add([]byte(`{"page":"home","vitals":{"LCP":-1e308,"CLS":1e308},"nav":{"fetchStart":1e308,"loadEventEnd":-1e308,"activationStart":-1e308}}`))
+	f.Add([]byte(`{"page":"home","vitals":{"LCP":null},"nav":null}`))
+	f.Add([]byte(`[]`))
+	f.Fuzz(func(t *testing.T, body []byte) {
+		b, err := rum.Decode(body)
+		if err != nil {
+			return
+		}
+		samples, _ := b.Samples()
+		for _, s := range samples {
+			if math.IsNaN(s.Value) || s.Value < 0 || s.Value > 600_000 {
+				t.Errorf("%s gave %+v", body, s)
+			}
+		}
+		for key, v := range b.Legacy() {
+			if math.IsNaN(v) || v < 0 || v > 600_000 {
+				t.Errorf("%s gave %s = %v", body, key, v)
+			}
+		}
+	})
+}

@@ -1,0 +1,79 @@
+package rum
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// instruments are the package's Prometheus metrics. Every label has a closed set
+// of values, so that no client can make a series.
+type instruments struct {
+	beacons *prometheus.CounterVec
+	dropped *prometheus.CounterVec
+	phases  *prometheus.HistogramVec
+	vitals  map[string]*prometheus.HistogramVec
+}
+
+// vitalHelp and the bucket edges: each vital's edges contain the limits of "good"
+// and "poor", so that the shares of the ratings are exact. https://web.dev/articles/vitals
+var vitalBuckets = []struct {
+	vital, name, help string
+	buckets           []float64
+}{
+	{"lcp", "rum_web_vital_lcp_seconds", "Largest Contentful Paint: good up to 2.5 s, poor above 4 s.", []float64{.25, .5, 1, 1.5, 2, 2.5, 3, 4, 6, 10, 30}},
+	{"inp", "rum_web_vital_inp_seconds", "Interaction to Next Paint: good up to 0.2 s, poor above 0.5 s.", []float64{.016, .04, .1, .15, .2, .3, .4, .5, 1, 2, 5}},
+	{"cls", "rum_web_vital_cls", "Cumulative Layout Shift, without unit: good up to 0.1, poor above 0.25.", []float64{0, .01, .025, .05, .1, .15, .2, .25, .5, 1, 2}},
+	{"fcp", "rum_web_vital_fcp_seconds", "First Contentful Paint: good up to 1.8 s, poor above 3 s.", []float64{.1, .25, .5, 1, 1.4, 1.8, 2.4, 3, 5, 10, 30}},
+	{"ttfb", "rum_web_vital_ttfb_seconds", "Time to First Byte: good up to 0.8 s, poor above 1.8 s.", []float64{.025, .05, .1, .2, .4, .8, 1.2, 1.8, 3, 5, 10}},
+}
+
+func newInstruments(reg prometheus.Registerer) *instruments {
+	m := &instruments{
+		beacons: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rum_beacons_total", Help: "Beacons received, by what became of them.",
+		}, []string{"outcome"}),
+		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "rum_values_dropped_total", Help: "Values in beacons that cannot be true, by metric and reason.",
+		}, []string{"metric", "reason"}),
+		phases: histogram("rum_navigation_phase_seconds", "Time in each phase of a navigation, as the browser saw it.",
+			[]float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "page", "phase", "device"),
+		vitals: map[string]*prometheus.HistogramVec{},
+	}
+	reg.MustRegister(m.beacons, m.dropped, m.phases)
+	for _, outcome := range []string{accepted, malformed, tooLarge, limited} {
+		m.beacons.WithLabelValues(outcome)
+	}
+	for _, v := range vitalBuckets {
+		m.vitals[v.vital] = histogram(v.name, v.help, v.buckets, "page", "device", "connection")
+		reg.MustRegister(m.vitals[v.vital])
+	}
+	return m
+}
+
+func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: name, Help: help, Buckets: buckets,
+		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
+	}, labels)
+}
+
+// observe records one sample, with the trace of the page's response as exemplar.
+func (m *instruments) observe(s Sample, page, device, connection, trace string) {
+	var o prometheus.Observer
+	value := s.Value / 1000
+	switch {
+	case s.Vital == "cls":
+		value = s.Value
+		fallthrough
+	case s.Vital != "":
+		o = m.vitals[s.Vital].WithLabelValues(page, device, connection)
+	default:
+		o = m.phases.WithLabelValues(page, s.Phase, device)
+	}
+	if trace == "" {
+		o.Observe(value)
+		return
+	}
+	o.(prometheus.ExemplarObserver).ObserveWithExemplar(value, prometheus.Labels{"trace_id": trace})
+}

@@ -1,0 +1,140 @@
+package rum_test
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"addons/rum"
+)
+
+// keys is a sink that counts what it gets.
+type keys map[string]float64
+
+func (k keys) Timing(key string, ms float64) { k[key] = ms }
+func (k keys) Count(key string, n float64)   { k[key] += n }
+
+func newHandler(t *testing.T) (*rum.Handler, *prometheus.Registry, keys) {
+	t.Helper()
+	reg, sink := prometheus.NewRegistry(), keys{}
+	return rum.NewHandler(rum.Config{Pages: []string{"home", "addon"}}, reg, sink, slog.New(slog.DiscardHandler)), reg, sink
+}
+
+func post(h http.Handler, body string) int {
+	r := httptest.NewRequest("POST", "/rum", strings.NewReader(body))
+	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0")
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Code
+}
+
+const beacon = `{"page":%q,"connection":"4g","vitals":{"LCP":190.4,"CLS":0.05},
+	"nav":{"type":"navigate","now":1500,"fetchStart":3,"requestStart":10,"responseStart":20,"trace":"4bf92f3577b34da6a3ce929d0e0e4736"}}`
+
+func TestABeaconReachesBothStores(t *testing.T) {
+	h, reg, sink := newHandler(t)
+	if got := post(h, fmt.Sprintf(beacon, "addon")); got != http.StatusNoContent {
+		t.Fatalf("status %d, want 204", got)
+	}
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "rum_web_vital_lcp_seconds" {
+			if h := f.Metric[0].Histogram; h.GetSampleSum() != 0.1904 || h.GetSampleCount() != 1 {
+				t.Errorf("LCP = %v", h)
+			}
+		}
+	}
+	if n := testutil.CollectAndCount(collector{reg}, "rum_navigation_phase_seconds"); n != 1 {
+		t.Errorf("%d phase series, want request alone", n)
+	}
+	want := []string{
+		"rum.addon.cls", "rum.addon.lcp", "rum.addon.nav.request",
+		"window.performance.calculated.network", "window.performance.navigation.type.navigate", "window.performance.timing.responseStart",
+	}
+	if got := slices.Sorted(maps.Keys(sink)); !slices.Equal(got, want) {
+		t.Errorf("statsd got %q, want %q", got, want)
+	}
+}
+
+// collector makes a gatherer's metrics countable.
+type collector struct{ *prometheus.Registry }
+
+func TestNoClientCanMakeASeries(t *testing.T) {
+	h, reg, _ := newHandler(t)
+	post(h, fmt.Sprintf(beacon, "made-up"))
+	before := testutil.CollectAndCount(collector{reg})
+	for i := range 1000 {
+		body := strings.Replace(fmt.Sprintf(beacon, fmt.Sprint("page", i)), `"type":"navigate"`, fmt.Sprintf(`"type":"t%d"`, i), 1)
+		if got := post(h, body); got != http.StatusNoContent {
+			t.Fatalf("status %d", got)
+		}
+	}
+	if after := testutil.CollectAndCount(collector{reg}); after != before {
+		t.Errorf("%d series after a thousand made-up pages, %d before", after, before)
+	}
+}
+
+func TestWhatIsNoBeaconIsRefused(t *testing.T) {
+	for _, c := range []struct {
+		name, method, body string
+		want               int
+	}{
+		{"a GET", "GET", "", http.StatusMethodNotAllowed},
+		{"nothing", "POST", "", http.StatusBadRequest},
+		{"no page", "POST", `{"vitals":{}}`, http.StatusBadRequest},
+		{"a string where a number belongs", "POST", `{"page":"home","vitals":{"LCP":"fast"}}`, http.StatusBadRequest},
+		{"65 KiB", "POST", `{"page":"` + strings.Repeat("x", 65<<10) + `"}`, http.StatusRequestEntityTooLarge},
+	} {
+		h, reg, sink := newHandler(t)
+		r := httptest.NewRequest(c.method, "/rum", strings.NewReader(c.body))
+		r.ContentLength = -1 // as a chunked body, whose length nobody knows beforehand
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != c.want || !strings.Contains(w.Body.String(), `"detail"`) {
+			t.Errorf("%s: status %d %s, want %d with a reason", c.name, w.Code, w.Body, c.want)
+		}
+		if len(sink) != 0 || testutil.CollectAndCount(collector{reg}, "rum_web_vital_lcp_seconds") != 0 {
+			t.Errorf("%s left something behind", c.name)
+		}
+	}
+}
+
+func TestAFloodIsRefusedAndCounted(t *testing.T) {
+	h, _, _ := newHandler(t)
+	refused := 0
+	for range 10_000 {
+		if post(h, "{}") == http.StatusTooManyRequests {
+			refused++
+		}
+	}
+	if refused == 0 {
+		t.Error("ten thousand beacons in a moment were all decoded")
+	}
+}
+
+func TestDevice(t *testing.T) {
+	for ua, want := range map[string]string{
+		"Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0":                                "desktop",
+		"Mozilla/5.0 (Android 15; Mobile; rv:153.0) Gecko/153.0 Firefox/153.0":                                  "mobile",
+		"Mozilla/5.0 (Linux; Android 14; SM-X910) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140 Safari/537": "tablet",
+		"Mozilla/5.0 (iPad; CPU OS 17_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148 Safari/604.1":         "tablet",
+		"Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)":                              "bot",
+		"Mozilla/5.0 (X11; Linux x86_64) HeadlessChrome/140.0.0.0 Safari/537.36":                                "bot",
+		"": "desktop",
+	} {
+		if got := rum.Device(ua); got != want {
+			t.Errorf("Device(%q) = %s, want %s", ua, got, want)
+		}
+	}
+}
