@@ -27,7 +27,7 @@ func (db *DB) Addons(ctx context.Context, ids []int64) ([]*catalog.Addon, error)
 // Browse says which public, listed add-ons to list. The zero value of a field
 // asks for nothing.
 type Browse struct {
-	Type     catalog.Type
+	Type     string // a catalog.Type
 	Category string // slug, within App if that is given
 	App      string // App.Slug: runs in it
 	Tag      string
@@ -53,14 +53,8 @@ func (db *DB) File(ctx context.Context, id int64) (*catalog.File, *catalog.Addon
 }
 
 // Candidates is what the update check needs to know of one add-on for one application.
-type Candidates struct {
-	Known    bool // the add-on is public
-	Slug     string
-	Versions []*catalog.Version // what catalog.Choose and an answer read; newest first
-}
-
-func (db *DB) Candidates(ctx context.Context, guid, app string) (Candidates, error) {
-	return Candidates{}, nil
+func (db *DB) Candidates(ctx context.Context, guid, app string) (known bool, versions []*catalog.Version, slug string, err error) {
+	return false, nil, "", nil
 }
 func (db *DB) Ratings(ctx context.Context, addonID int64, limit, offset int) ([]catalog.Rating, int, error) {
 	return nil, 0, nil
