@@ -1,0 +1,44 @@
+package health_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"addons/server/health"
+	"addons/server/metrics"
+)
+
+func TestOnlyAnEssentialCheckFailsTheReport(t *testing.T) {
+	broken := func(context.Context) error { return errors.New("refused") }
+	c := health.New(metrics.New(nil))
+	c.Add("search", false, broken)
+	if r := c.Run(t.Context()); !r.OK || r.Checks[0].Error != "refused" {
+		t.Errorf("got %+v, want OK with the error named", r)
+	}
+	c = health.New(metrics.New(nil))
+	c.Add("database", true, broken)
+	if r := c.Run(t.Context()); r.OK {
+		t.Errorf("got %+v, want not OK", r)
+	}
+}
+
+func TestAWedgedCheckFailsWithinItsTimeoutAndIsNotAskedAgainAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		wedge := make(chan struct{})
+		c := health.New(metrics.New(nil))
+		c.Add("cache", true, func(context.Context) error { calls++; <-wedge; return nil })
+		start := time.Now()
+		if r := c.Run(t.Context()); r.OK || time.Since(start) != 2*time.Second {
+			t.Errorf("got %+v after %v, want a failure after 2s", r, time.Since(start))
+		}
+		c.Run(t.Context())
+		if calls != 1 {
+			t.Errorf("asked %d times within a second, want once", calls)
+		}
+		close(wedge)
+	})
+}
