@@ -1,0 +1,30 @@
+# The commands of this repository. `make test` is what CI runs.
+GO ?= go
+COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
+LDFLAGS := -X main.commit=$(COMMIT)
+
+.PHONY: run test quick lint fuzz generate build
+
+run: ## the whole platform on http://localhost:8000
+	$(GO) run -ldflags "$(LDFLAGS)" ./cmd/addons
+
+test: lint ## everything, with -race, on the real engines (Debian: installs them)
+	.ci/install
+	$(GO) run ./cmd/engines -- $(GO) test -race -timeout 15m ./...
+
+quick: ## what needs nothing installed
+	$(GO) test ./...
+
+lint: ## formatting and vet
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "run gofmt -w on these"; exit 1; }
+	$(GO) vet ./...
+
+FUZZTIME ?= 1m
+fuzz: ## every fuzz target in turn, FUZZTIME each
+	.ci/fuzz $(FUZZTIME)
+
+generate: ## METRICS.md, the built browser script, golden files
+	$(GO) generate ./...
+
+build: ## both programs into bin/
+	$(GO) build -trimpath -ldflags "-s -w $(LDFLAGS)" -o bin/ ./cmd/addons ./cmd/statsd-relay
