@@ -1,0 +1,159 @@
+// Package cache remembers values for a while. A cache that is down is a miss,
+// never an error, and soon costs nothing at all: after some failures it is left
+// alone for a second at a time.
+//
+// Fetch is the way in: a fresh copy is given back at once; else one load per key
+// runs, however many ask, and its result is kept. Errors are never kept. A copy
+// that is past its time is kept a while longer, for when the load answers
+// catalog.ErrUnavailable.
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"time"
+
+	"addons/server/metrics"
+)
+
+// Family is a kind of value with one lifetime.
+type Family struct {
+	Name  string        // of a closed set in the code: the metrics' label
+	TTL   time.Duration // how long a copy counts as fresh
+	Stale time.Duration // how much longer it may answer while the load is unavailable; 0: not at all
+}
+
+// jitter is the share of a TTL that is taken off at random, so that what was
+// filled together doesn't expire together.
+const jitter = 0.1
+
+// lifetimes returns when a copy made now stops being fresh, and when it stops being of any use.
+func (f Family) lifetimes(now time.Time) (fresh, dead time.Time) {
+	fresh = now.Add(time.Duration(float64(f.TTL) * (1 - jitter*rand.Float64())))
+	return fresh, fresh.Add(f.Stale)
+}
+
+// Cache is one backend, with a small in-process layer above if the backend is
+// remote. Safe for concurrent use.
+type Cache struct {
+	near      *layer // nil if far is in process itself, or by the URL
+	far       *layer
+	nearTTL   time.Duration
+	namespace string
+	log       *slog.Logger
+	meters    *meters
+
+	handles sync.Map // Family.Name → *Handle
+	schemas sync.Map // reflect.Type → uint64
+
+	mu      sync.Mutex
+	flights map[string]*flight
+	running sync.WaitGroup
+}
+
+// Open returns the cache of the URL:
+//
+//	memory:?size=64MiB
+//	memcache://a:11211,b:11211
+//	redis://user:password@host:6379/0
+//
+// Parameter of all: namespace, a prefix of every key, such as the build's id, so
+// that two builds never read each other's values. Of the remote ones: timeout
+// (of one operation, 100ms), near (the size of the layer above, 16MiB; 0 for
+// none) and near_ttl (2s: how long this process may miss another's Invalidate).
+//
+// No connection is made: a cache that is down at the start is a miss as well.
+func Open(rawURL string, reg *metrics.Registry, log *slog.Logger) (*Cache, error) {
+	o, err := parse(rawURL)
+	if err != nil {
+		return nil, err
+	}
+	d, err := o.open()
+	if err != nil {
+		return nil, err
+	}
+	m := newMeters(reg)
+	c := &Cache{
+		far:       newLayer(d, o.timeout, m, log),
+		nearTTL:   o.nearTTL,
+		namespace: o.namespace,
+		log:       log,
+		meters:    m,
+		flights:   map[string]*flight{},
+	}
+	if o.near > 0 {
+		near, err := newMemory(o.near)
+		if err != nil {
+			return nil, errors.Join(err, d.close())
+		}
+		c.near = newLayer(near, 0, m, log)
+	}
+	return c, nil
+}
+
+// Name is the backend's: "memory", "memcache" or "redis".
+func (c *Cache) Name() string { return c.far.driver.name() }
+
+// Check asks every server of the backend whether it is there.
+func (c *Cache) Check(ctx context.Context) error {
+	if err := c.far.check(ctx); err != nil {
+		return fmt.Errorf("cache: %s: %w", c.Name(), err)
+	}
+	return nil
+}
+
+// Close waits for the loads that are running and releases what the backend holds.
+// Nothing may be fetched any more.
+func (c *Cache) Close() error {
+	c.running.Wait()
+	err := c.far.driver.close()
+	if c.near != nil {
+		err = errors.Join(err, c.near.driver.close())
+	}
+	return err
+}
+
+// Invalidate forgets the values of the keys; loads of them that are running in
+// this process are not kept. Other processes notice after near_ttl. An error
+// means that the backend could not be asked: its copies last until they expire.
+func (c *Cache) Invalidate(ctx context.Context, f Family, keys ...string) error {
+	gen, genErr := c.Family(f).refresh(ctx, c)
+	var errs []error
+	for _, key := range keys {
+		full := c.key(f, gen, key)
+		c.forget(full)
+		if c.near != nil {
+			c.near.delete(ctx, full)
+		}
+		if genErr == nil {
+			errs = append(errs, c.far.delete(ctx, full))
+		}
+	}
+	if err := errors.Join(append(errs, genErr)...); err != nil {
+		return fmt.Errorf("cache: invalidate %d of %s: %w", len(keys), f.Name, err)
+	}
+	return nil
+}
+
+// InvalidateAll forgets every value of the family, by moving on to a new
+// generation of keys. Other processes notice within a second.
+func (c *Cache) InvalidateAll(ctx context.Context, f Family) error {
+	if err := c.Family(f).renew(ctx, c); err != nil {
+		return fmt.Errorf("cache: invalidate all of %s: %w", f.Name, err)
+	}
+	return nil
+}
+
+// key is what a value is kept under: no two families, generations or namespaces meet.
+func (c *Cache) key(f Family, generation int64, key string) string {
+	b := make([]byte, 0, len(c.namespace)+len(f.Name)+len(key)+16)
+	b = append(append(b, c.namespace...), ':')
+	b = append(append(b, f.Name...), ':')
+	b = append(strconv.AppendInt(b, generation, 36), ':')
+	return string(append(b, key...))
+}
