@@ -1,0 +1,252 @@
+package statsd
+
+import "bytes"
+
+// Scanner walks over the samples of a datagram:
+//
+//	for sc.Reset(datagram); sc.Scan(); {
+//		if sc.Bad != statsd.OK { … sc.Line … } else { … sc.Sample … }
+//	}
+//
+// The zero Scanner is ready. It is not safe for concurrent use.
+type Scanner struct {
+	Sample
+	Bad   Reason // OK if Sample is good
+	Line  []byte // the line that Sample is in, as it was sent
+	Lines int    // lines begun since Reset, the empty ones left out
+
+	datagram []byte // what is left of it
+	samples  []byte // of the line: what is left behind the sample at hand
+	values   []byte // packed values left of the sample at hand
+	packed   bool   // there are some, though they may be empty
+	lineRate float64
+	clean    []byte // the name, if it had to be cleaned
+}
+
+// Reset makes s read b, which must not change until the last Scan.
+func (s *Scanner) Reset(b []byte) {
+	*s = Scanner{datagram: b, clean: s.clean[:0]}
+}
+
+// Scan goes to the next sample, or to the next piece that is Bad. It returns
+// false at the end of the datagram.
+func (s *Scanner) Scan() bool {
+	s.Bad = OK
+	switch {
+	case s.packed:
+		s.value()
+		return true
+	case len(s.samples) > 0:
+		s.sample()
+		return true
+	}
+	for len(s.datagram) > 0 {
+		line := s.datagram
+		if i := bytes.IndexByte(line, '\n'); i >= 0 {
+			line, s.datagram = line[:i], line[i+1:]
+		} else {
+			s.datagram = nil
+		}
+		line = trimRight(line)
+		if len(line) == 0 {
+			continue
+		}
+		s.Lines++
+		s.Line = line
+		s.begin(line)
+		return true
+	}
+	return false
+}
+
+// trimRight takes off what Windows and people at a terminal leave at a line's end.
+func trimRight(b []byte) []byte {
+	for len(b) > 0 && (b[len(b)-1] == '\r' || b[len(b)-1] == ' ' || b[len(b)-1] == '\t') {
+		b = b[:len(b)-1]
+	}
+	return b
+}
+
+// begin reads a line up to its first value.
+func (s *Scanner) begin(line []byte) {
+	if line[0] == '_' {
+		switch {
+		case bytes.HasPrefix(line, []byte("_e{")):
+			s.Bad = Event
+			return
+		case bytes.HasPrefix(line, []byte("_sc|")):
+			s.Bad = ServiceCheck
+			return
+		}
+	}
+	i := bytes.IndexByte(line, ':')
+	if i < 0 {
+		s.Bad = NoValue
+		return
+	}
+	s.Name = s.cleaned(line[:i])
+	switch {
+	case len(s.Name) == 0 || s.Name[0] == ';':
+		s.Bad = NoName
+		return
+	case len(s.Name) > MaxName:
+		s.Bad = LongName
+		return
+	}
+	body := line[i+1:]
+	s.Tags, s.lineRate = nil, 1
+	if j := bytes.Index(body, []byte("|#")); j >= 0 {
+		if !s.tail(body[j+2:]) {
+			return
+		}
+		body = body[:j]
+	}
+	s.samples = body
+	s.sample()
+}
+
+// tail reads what follows "|#": tags, and fields that hold for all samples of
+// the line. Fields that are not known are passed over, for by its tags the line
+// is DogStatsD's, whose protocol grows that way.
+func (s *Scanner) tail(b []byte) bool {
+	var field []byte
+	s.Tags, b = cut(b, '|')
+	if len(s.Tags) > MaxTags {
+		s.Bad = LongName
+		return false
+	}
+	for len(b) > 0 {
+		field, b = cut(b, '|')
+		if len(field) == 0 || field[0] != '@' {
+			continue
+		}
+		if s.lineRate = rate(field[1:]); s.lineRate == 0 {
+			s.Bad = BadRate
+			return false
+		}
+	}
+	return true
+}
+
+// cut splits b around the first sep; without one, all of it is before.
+func cut(b []byte, sep byte) (before, after []byte) {
+	if i := bytes.IndexByte(b, sep); i >= 0 {
+		return b[:i], b[i+1:]
+	}
+	return b, nil
+}
+
+// sample reads "values|type" and its fields, and the first of the values.
+func (s *Scanner) sample() {
+	i := bytes.IndexByte(s.samples, '|')
+	if i < 0 {
+		s.Bad, s.samples = NoType, nil
+		return
+	}
+	values, rest := s.samples[:i], s.samples[i+1:]
+	end := fieldEnd(rest)
+	known := s.setType(rest[:end])
+	s.Rate = s.lineRate
+	for end < len(rest) && rest[end] == '|' {
+		rest = rest[end+1:]
+		end = s.field(rest)
+	}
+	s.samples = nil
+	if end < len(rest) { // a ':', and another sample behind it
+		s.samples = rest[end+1:]
+	}
+	switch {
+	case !known:
+		s.Bad = BadType
+	case s.Bad != OK:
+	case s.Type == Set:
+		if s.Member = values; len(values) == 0 {
+			s.Bad = BadValue
+		}
+	default:
+		s.values, s.packed = values, true
+		s.value()
+	}
+}
+
+// fieldEnd is where a type or a field ends: at the next field or sample.
+func fieldEnd(b []byte) int {
+	for i, c := range b {
+		if c == '|' || c == ':' {
+			return i
+		}
+	}
+	return len(b)
+}
+
+// field reads one field behind the type and returns where it ends. Container,
+// external data and cardinality may hold a ':', which then begins no sample.
+func (s *Scanner) field(b []byte) (end int) {
+	switch {
+	case bytes.HasPrefix(b, []byte("c:")), bytes.HasPrefix(b, []byte("e:")), bytes.HasPrefix(b, []byte("card:")):
+		if end = bytes.IndexByte(b, '|'); end < 0 {
+			end = len(b)
+		}
+		return end
+	}
+	end = fieldEnd(b)
+	switch {
+	case end > 0 && b[0] == '@':
+		if s.Rate = rate(b[1:end]); s.Rate == 0 {
+			s.Bad = BadRate
+		}
+	case end > 1 && b[0] == 'T' && b[1] >= '0' && b[1] <= '9':
+	default:
+		s.Bad = BadField
+	}
+	return end
+}
+
+// value reads the next of the packed values.
+func (s *Scanner) value() {
+	var b []byte
+	i := bytes.IndexByte(s.values, ':')
+	if s.packed = i >= 0; s.packed {
+		b, s.values = s.values[:i], s.values[i+1:]
+	} else {
+		b = s.values
+	}
+	s.Value, s.Bad = number(b)
+	s.Change = s.Bad == OK && s.Type == Gauge && (b[0] == '+' || b[0] == '-')
+	if s.Bad == OK && s.Type == Timer && s.Value < 0 {
+		s.Bad = Negative
+	}
+}
+
+// setType sets the Type from its letters, and reports whether they are known.
+func (s *Scanner) setType(b []byte) bool {
+	switch {
+	case len(b) == 1:
+		switch b[0] {
+		case 'c':
+			s.Type = Counter
+		case 'g':
+			s.Type = Gauge
+		case 's':
+			s.Type = Set
+		case 'h', 'd':
+			s.Type = Histogram
+		default:
+			return false
+		}
+	case len(b) == 2 && b[0] == 'm' && b[1] == 's':
+		s.Type = Timer
+	default:
+		return false
+	}
+	return true
+}
+
+// rate reads a sample rate, 0 if it is none.
+func rate(b []byte) float64 {
+	r, bad := number(b)
+	if bad != OK || r < minRate || r > 1 {
+		return 0
+	}
+	return r
+}
