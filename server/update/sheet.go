@@ -1,0 +1,212 @@
+package update
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"addons/server/catalog"
+)
+
+// sheet is every answer that one add-on has for one application, as it is cached:
+//
+//	kind (1 byte: sheetUnknown, sheetKnown) · entries … · the answer "no update"
+//
+// An entry is a version that some question chooses, the highest first:
+//
+//	flags (1 byte) · minimum's key · maximum's key ("" if open) · answer
+//
+// and an answer is its ETag and its body. Every text is its length as a uvarint and
+// its bytes. The first entry that fits a question is the answer to it.
+type sheet []byte
+
+const (
+	sheetUnknown = 'u'
+	sheetKnown   = 'k'
+
+	flagLast   = 1 << 0 // no entry, but the answer "no update"
+	flagStrict = 1 << 1 // the maximum binds in mode normal too
+)
+
+func unknownSheet() []byte { return []byte{sheetUnknown} }
+
+// errSheet: what the cache had can't be read.
+var errSheet = errors.New("cached update sheet is damaged")
+
+// answer finds the answer to r.
+func (s sheet) answer(r Request, outcome string) (Response, error) {
+	if len(s) == 1 && s[0] == sheetUnknown {
+		if outcome == Hit {
+			outcome = Negative
+		}
+		return unknown(outcome), nil
+	}
+	if len(s) == 0 || s[0] != sheetKnown {
+		return Response{}, errSheet
+	}
+	key := catalog.VersionKey(r.AppVersion)
+	for in := (reader{rest: s[1:]}); ; {
+		flags := in.flags()
+		last := flags&flagLast != 0
+		fits := last || in.covers(key, r.Mode, flags&flagStrict != 0)
+		etag, body := in.text(), in.text()
+		if in.damaged {
+			return Response{}, errSheet
+		}
+		if fits {
+			return Response{Body: body, ETag: string(etag), Outcome: outcome}, nil
+		}
+	}
+}
+
+// reader reads a sheet without copying.
+type reader struct {
+	rest    []byte
+	damaged bool
+}
+
+func (in *reader) flags() byte {
+	if len(in.rest) == 0 {
+		in.damaged = true
+		return flagLast
+	}
+	flags := in.rest[0]
+	in.rest = in.rest[1:]
+	return flags
+}
+
+func (in *reader) text() []byte {
+	n, size := binary.Uvarint(in.rest)
+	if size <= 0 || n > uint64(len(in.rest)-size) {
+		in.damaged, in.rest = true, nil
+		return nil
+	}
+	text := in.rest[size : size+int(n)]
+	in.rest = in.rest[size+int(n):]
+	return text
+}
+
+// covers reads an entry's bounds: catalog.Compat's Covers, by keys.
+func (in *reader) covers(key string, mode catalog.CompatMode, strict bool) bool {
+	lower, upper := in.text(), in.text()
+	if string(lower) > key {
+		return false
+	}
+	binds := mode == catalog.ModeStrict || mode == catalog.ModeNormal && strict
+	return !binds || len(upper) == 0 || key <= string(upper)
+}
+
+// entry is a version with its range for the application.
+type entry struct {
+	*catalog.Version
+	catalog.Compat
+}
+
+// newSheet writes the sheet of a known add-on.
+func (s *Service) newSheet(guid string, app catalog.App, slug string, versions []*catalog.Version) ([]byte, error) {
+	page := []byte{sheetKnown}
+	for _, e := range choosable(versions, app) {
+		body, err := json.Marshal(manifest{map[string]updates{guid: {[]offer{s.offer(e, app, slug)}}}})
+		if err != nil {
+			return nil, fmt.Errorf("update of %q: %w", guid, err)
+		}
+		var flags byte
+		if e.Strict {
+			flags = flagStrict
+		}
+		upper := ""
+		if !e.Open() {
+			upper = catalog.VersionKey(e.Max)
+		}
+		page = appendText(append(page, flags), catalog.VersionKey(e.Min), upper, etag(body), string(body))
+	}
+	none, err := json.Marshal(manifest{map[string]updates{guid: {[]offer{}}}})
+	if err != nil {
+		return nil, fmt.Errorf("update of %q: %w", guid, err)
+	}
+	return appendText(append(page, flagLast), etag(none), string(none)), nil
+}
+
+func appendText(page []byte, texts ...string) []byte {
+	for _, t := range texts {
+		page = append(binary.AppendUvarint(page, uint64(len(t))), t...)
+	}
+	return page
+}
+
+// choosable returns the versions that catalog.Choose returns for some question, in
+// its order of preference.
+func choosable(versions []*catalog.Version, app catalog.App) []entry {
+	var all, kept []entry
+	for _, v := range versions {
+		if c, ok := v.For(app); ok && v.Offered() {
+			all = append(all, entry{v, c})
+		}
+	}
+	slices.SortFunc(all, func(a, b entry) int {
+		return cmp.Or(catalog.Compare(b.Number, a.Number), cmp.Compare(b.ID, a.ID))
+	})
+	for _, e := range all {
+		if !slices.ContainsFunc(kept, func(k entry) bool { return k.fitsWherever(e) }) {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+// fitsWherever says whether e fits in every mode wherever other does.
+func (e entry) fitsWherever(other entry) bool {
+	if catalog.Compare(e.Min, other.Min) > 0 {
+		return false
+	}
+	if e.Open() {
+		return true
+	}
+	return !other.Open() && catalog.Compare(e.Max, other.Max) >= 0 && (!e.Strict || other.Strict)
+}
+
+// manifest is the answer's JSON.
+// https://extensionworkshop.com/documentation/manage/updating-your-extension/
+type manifest struct {
+	Addons map[string]updates `json:"addons"`
+}
+
+type updates struct {
+	Updates []offer `json:"updates"`
+}
+
+type offer struct {
+	Version      string       `json:"version"`
+	Link         string       `json:"update_link"`
+	Applications applications `json:"applications"`
+	Hash         string       `json:"update_hash,omitempty"`
+	Info         string       `json:"update_info_url,omitempty"`
+}
+
+// applications names gecko for Firefox and Firefox for Android alike: Firefox skips
+// an offer that doesn't.
+type applications struct {
+	Gecko struct {
+		Min string `json:"strict_min_version,omitempty"`
+		Max string `json:"strict_max_version,omitempty"`
+	} `json:"gecko"`
+}
+
+func (s *Service) offer(e entry, app catalog.App, slug string) offer {
+	o := offer{Version: e.Number, Link: s.links.Download(app.Slug, &e.File)}
+	o.Applications.Gecko.Min = e.Min
+	if e.Strict { // Firefox lets any maximum bind
+		o.Applications.Gecko.Max = e.Max
+	}
+	if strings.HasPrefix(e.File.Hash, "sha256:") { // over http, Firefox takes nothing without it
+		o.Hash = e.File.Hash
+	}
+	if len(e.ReleaseNotes) > 0 {
+		o.Info = s.links.UpdateInfo(app.Slug, slug, e.Number)
+	}
+	return o
+}
