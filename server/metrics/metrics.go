@@ -124,15 +124,28 @@ type family struct {
 	series map[string]any
 }
 
+// Declared is a declaration and what it declares: "counter", "gauge" or "histogram".
+type Declared struct {
+	Desc
+	Kind string
+}
+
 // Catalogue lists what was declared, by name.
-func (r *Registry) Catalogue() []Desc {
+func (r *Registry) Catalogue() []Declared {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := make([]Desc, 0, len(r.families))
+	all := make([]Declared, 0, len(r.families))
 	for _, f := range r.families {
-		all = append(all, f.desc)
+		kind := "counter"
+		switch f.vec.(type) {
+		case *GaugeVec:
+			kind = "gauge"
+		case *HistogramVec:
+			kind = "histogram"
+		}
+		all = append(all, Declared{f.desc, kind})
 	}
-	slices.SortFunc(all, func(a, b Desc) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b Declared) int { return cmp.Compare(a.Name, b.Name) })
 	return all
 }
 

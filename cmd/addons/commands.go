@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"addons/server"
+	"addons/server/health"
+)
+
+// load imports into the catalogue. A platform that is running on the same
+// database finds the new add-ons' tasks there and indexes them.
+type load struct {
+	backends
+	Sample int      `help:"Load a sample catalogue of this many add-ons." env:"ADDONS_SAMPLE"`
+	Paths  []string `arg:"" optional:"" help:".xpi, .zip, unpacked extensions, folders of these, or JSON of AMO's API v5."`
+}
+
+func (l load) Run(ctx context.Context, log *slog.Logger) error {
+	if len(l.Paths) == 0 && l.Sample == 0 {
+		return errors.New("nothing to load: give paths, or --sample 300")
+	}
+	return open(ctx, l.backends, log, func(s *server.Server) error {
+		bar := newBar(os.Stderr, "load")
+		loader := s.Loader()
+		if l.Sample > 0 {
+			report, err := loader.Sample(ctx, server.SampleSeed, l.Sample, bar.show)
+			bar.end()
+			if err != nil {
+				return err
+			}
+			fmt.Println(report)
+		}
+		if len(l.Paths) == 0 {
+			return nil
+		}
+		report, err := loader.Paths(ctx, l.Paths, bar.show)
+		bar.end()
+		fmt.Println(report)
+		if err == nil && len(report.Refused) > 0 && report.New+report.Updated+report.Unchanged == 0 {
+			err = errors.New("nothing could be loaded")
+		}
+		return err
+	})
+}
+
+// open runs f on a platform without listeners, relay or worker.
+func open(ctx context.Context, b backends, log *slog.Logger, f func(*server.Server) error) error {
+	s, err := server.New(ctx, b.config(), log)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(s), s.Close(context.WithoutCancel(ctx)))
+}
+
+// reindex builds the search index from the database.
+type reindex struct{ backends }
+
+func (r reindex) Run(ctx context.Context, log *slog.Logger) error {
+	return open(ctx, r.backends, log, func(s *server.Server) error {
+		bar := newBar(os.Stderr, "reindex")
+		defer bar.end()
+		return s.Reindex(ctx, bar.show)
+	})
+}
+
+// check uses every backend once.
+type check struct{ backends }
+
+func (c check) Run(ctx context.Context, log *slog.Logger) error {
+	return open(ctx, c.backends, log, func(s *server.Server) error {
+		report := s.Check(ctx)
+		for _, r := range report.Checks {
+			state := "passed"
+			if r.Error != "" {
+				state = "FAILED: " + r.Error
+			}
+			fmt.Printf("%-10s %s (%v)\n", r.Name, state, r.Took.Round(time.Microsecond))
+		}
+		if !report.OK {
+			return errors.New("an essential backend does not work")
+		}
+		return nil
+	})
+}
+
+// table prints METRICS.md, made of what a whole platform declares.
+type table struct{}
+
+func (table) Run(ctx context.Context) error {
+	dir, err := os.MkdirTemp("", "addons-metrics-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	return server.WriteMetrics(ctx, os.Stdout, dir)
+}
+
+// probe asks a URL once.
+type probe struct {
+	URL string `arg:"" help:"Address to ask."`
+}
+
+func (p probe) Run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 4*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, p.URL, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20))
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", p.URL, resp.Status)
+	}
+	return nil
+}
+
+// version prints Dockerflow's version object.
+type version struct{}
+
+func (version) Run() error {
+	return json.NewEncoder(os.Stdout).Encode(health.Version{Source: "addons", Version: release, Commit: commit})
+}

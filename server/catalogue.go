@@ -1,0 +1,90 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"addons/server/health"
+	"addons/server/metrics"
+)
+
+// Reindex builds the search index anew from the database.
+func (s *Server) Reindex(ctx context.Context, progress Progress) error { return s.site.Reindex(ctx, progress) }
+
+// Check uses every backend once.
+func (s *Server) Check(ctx context.Context) health.Report { return s.checks.Run(ctx) }
+
+// WriteMetrics writes METRICS.md: what a whole platform on embedded backends
+// declares. dir is an empty folder for it to stand in.
+func WriteMetrics(ctx context.Context, w io.Writer, dir string) error {
+	c := Embedded(dir)
+	c.Public, c.Admin, c.Sample = "127.0.0.1:0", "127.0.0.1:0", 0
+	*c.Relay = RelayConfig{UDP: "127.0.0.1:0", HTTP: "127.0.0.1:0", Flush: c.Relay.Flush, Scrape: c.Relay.Scrape}
+	s, err := New(ctx, c, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	defer s.Close(ctx)
+	if _, err := s.pages(); err != nil {
+		return err
+	}
+	fmt.Fprint(w, `# Metrics
+
+Made by `+"`addons metrics`"+` from what the code declares; a test keeps it true. Durations
+are in seconds in Prometheus and in milliseconds in statsd; every histogram is
+there with classic and with native buckets. {label} in a statsd key stands for
+the label's value.
+
+## The site: job "addons"
+
+| Prometheus | kind | labels | statsd keys | what it tells |
+|---|---|---|---|---|
+`)
+	for _, d := range s.registry.Catalogue() {
+		fmt.Fprintf(w, "| `%s` | %s | %s | %s | %s |\n", d.Name, d.Kind, labels(d.Labels), quoted(d.Keys), d.Help)
+	}
+	fmt.Fprint(w, "\nAlso Go's runtime (`go_*`), the process (`process_*`) and the connection pools (`go_sql_*`).\n\n"+
+		"## The sidecar: job \"statsd-relay\"\n\n| Prometheus | what it tells |\n|---|---|\n")
+	return writeFamilies(w, s.relay.Gatherer())
+}
+
+// writeFamilies lists what a gatherer has of the sidecar's own: relay_* and rum_*.
+func writeFamilies(w io.Writer, g prometheus.Gatherer) error {
+	families, err := g.Gather()
+	if err != nil {
+		return err
+	}
+	for _, f := range families {
+		if strings.HasPrefix(f.GetName(), "relay_") || strings.HasPrefix(f.GetName(), "rum_") {
+			fmt.Fprintf(w, "| `%s` | %s |\n", f.GetName(), f.GetHelp())
+		}
+	}
+	return nil
+}
+
+// labels shows a closed label set with its values.
+func labels(all []metrics.Label) string {
+	var out []string
+	for _, l := range all {
+		text := "`" + l.Name + "`"
+		if n := len(l.Values); n > 0 && n <= 8 {
+			text += ": " + strings.Join(l.Values, ", ")
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, "; ")
+}
+
+func quoted(keys []string) string {
+	out := slices.Clone(keys)
+	for i := range out {
+		out[i] = "`" + out[i] + "`"
+	}
+	return strings.Join(out, " ")
+}

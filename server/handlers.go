@@ -1,0 +1,176 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"path/filepath"
+
+	"addons/alerts"
+	"addons/dashboards"
+	"addons/dashboards/console"
+	"addons/rum"
+	"addons/server/ops"
+	"addons/server/update"
+	"addons/server/web"
+	"addons/statsd-relay/prom"
+	"addons/statsd-relay/tsdb"
+)
+
+// openTSDB opens the embedded Prometheus beside an embedded relay. It scrapes
+// the same handlers that a real one would, over connections in memory.
+func (s *Server) openTSDB(context.Context) error {
+	if s.config.Relay == nil {
+		return nil
+	}
+	db, err := tsdb.Open(tsdb.Config{
+		Dir:      filepath.Join(s.config.Data, "prometheus"),
+		Interval: s.config.Relay.Scrape,
+		Targets: []tsdb.Target{
+			{Job: "addons", Instance: local(s.admin.Addr()), Handler: ops.Metrics(s.registry.Prometheus(), s.log)},
+			{Job: "statsd-relay", Instance: local(s.relayHTTP.Addr()), Handler: s.relay.Handler()},
+		},
+		Rules:       alerts.Rules(),
+		ExternalURL: "http://" + local(s.admin.Addr()),
+	}, s.log)
+	if err != nil {
+		return err
+	}
+	s.tsdb = db
+	s.opened.pushPlain("prometheus", db.Close)
+	return nil
+}
+
+// prometheus is whom dashboards and alerts ask; nil if there is none.
+func (s *Server) prometheus() (*prom.Client, error) {
+	if s.tsdb != nil {
+		return prom.Local(s.tsdb.Handler()), nil
+	}
+	if s.config.Prometheus == "" {
+		return nil, nil
+	}
+	client, err := prom.Dial(s.config.Prometheus)
+	if err != nil {
+		return nil, fmt.Errorf("--prometheus: %w", err)
+	}
+	return client, nil
+}
+
+// operators is the admin listener's side.
+func (s *Server) operators() (http.Handler, error) {
+	client, err := s.prometheus()
+	if err != nil {
+		return nil, err
+	}
+	config := ops.Config{
+		Gatherer: s.registry.Prometheus(), Health: s.checks, Faults: s.faults, Version: s.config.Version,
+		Ready: func() bool { return !s.draining.Load() }, Facts: s.facts(), Log: s.log,
+	}
+	if client != nil {
+		links := []console.Link{{Name: "Dashboards", Path: "/dashboards/"}, {Name: "Alerts", Path: "/alerts/"}}
+		nav := ops.Navigation(links...)
+		config.Parts = []ops.Part{
+			{Link: links[0], Handler: dashboards.New(client, console.New(links[0].Path, nav))},
+			{Link: links[1], Handler: alerts.New(client, console.New(links[1].Path, nav))},
+		}
+	}
+	return ops.New(config), nil
+}
+
+// facts are what an operator wants to see first: where this process listens and
+// what it stands on. URLs have their passwords hidden.
+func (s *Server) facts() []ops.Fact {
+	facts := s.Addresses()
+	for _, b := range []ops.Fact{
+		{Name: "database", Value: s.config.Database}, {Name: "cache", Value: s.config.Cache}, {Name: "search", Value: s.config.Search},
+		{Name: "queue", Value: s.config.Queue}, {Name: "files", Value: s.config.Files},
+	} {
+		facts = append(facts, ops.Fact{Name: b.Name, Value: redacted(b.Value)})
+	}
+	return append(facts, ops.Fact{Name: "data", Value: s.config.Data})
+}
+
+func redacted(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return "(not a URL)"
+	}
+	return u.Redacted()
+}
+
+// Addresses says where to look.
+func (s *Server) Addresses() []ops.Fact {
+	var facts []ops.Fact
+	add := func(name string, l net.Listener, path string) {
+		if l != nil {
+			facts = append(facts, ops.Fact{Name: name, Value: "http://" + local(l.Addr()) + path})
+		}
+	}
+	add("site", s.public, "/")
+	add("operators", s.admin, "/")
+	if s.tsdb != nil || s.config.Prometheus != "" {
+		add("dashboard", s.admin, "/dashboards/overview")
+		add("alerts", s.admin, "/alerts/")
+	}
+	add("relay", s.relayHTTP, "/")
+	if s.relay != nil {
+		if udp, _ := s.relay.Addr(); udp != nil {
+			facts = append(facts, ops.Fact{Name: "statsd", Value: "udp and tcp " + udp.String()})
+		}
+	}
+	return facts
+}
+
+// pages is the public site.
+func (s *Server) pages() (http.Handler, error) {
+	if !s.config.Site {
+		return nil, nil
+	}
+	beacon, err := s.beacon()
+	if err != nil {
+		return nil, err
+	}
+	config := web.Config{
+		Site: s.site, Update: update.New(s.db, s.cache, s.base, s.registry), Beacon: beacon, BaseURL: s.base,
+		Registry: s.registry, Faults: s.faults, Health: s.checks, Version: s.config.Version, Log: s.log, Debug: s.config.Debug,
+	}
+	if beacon != nil {
+		config.Script = rum.Script()
+	}
+	return web.New(config)
+}
+
+// beacon takes the browsers' measurements: here when the relay is, else by
+// handing them on to the relay, so that pages always send to their own origin.
+func (s *Server) beacon() (http.Handler, error) {
+	if s.relay != nil {
+		return rum.NewHandler(rum.Config{Pages: web.Pages()}, s.relay.Registerer(), s.relay, s.log), nil
+	}
+	if s.config.Beacons == "" {
+		return nil, nil
+	}
+	to, err := url.Parse(s.config.Beacons)
+	if err != nil || to.Host == "" {
+		return nil, fmt.Errorf("--beacons %q: want the relay's beacon address, as http://relay:9103", s.config.Beacons)
+	}
+	return &httputil.ReverseProxy{
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.URL.Path = "/rum"; r.SetXForwarded() },
+		Transport: s.registry.Transport("relay", nil),
+		// A relay that is down loses beacons, which it could not have kept, and nothing else.
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
+	}, nil
+}
+
+// sidecar is the relay's own listener: its pages, and the Prometheus query API.
+func (s *Server) sidecar() http.Handler {
+	if s.relay == nil {
+		return nil
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", s.relay.Handler())
+	mux.Handle("/api/v1/", s.tsdb.Handler())
+	return mux
+}

@@ -1,0 +1,84 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"syscall"
+	"time"
+)
+
+// closer is something opened, by its name.
+type closer struct {
+	name  string
+	close func(context.Context) error
+}
+
+// closers are what was opened, in order; they are closed backwards.
+type closers []closer
+
+func (c *closers) push(name string, close func(context.Context) error) {
+	*c = append(*c, closer{name, close})
+}
+
+// pushPlain is for a Close that needs no context.
+func (c *closers) pushPlain(name string, close func() error) {
+	c.push(name, func(context.Context) error { return close() })
+}
+
+// closeAll closes everything and returns all that went wrong.
+func (c *closers) closeAll(ctx context.Context, log *slog.Logger) error {
+	var all []error
+	for _, o := range slices.Backward(*c) {
+		start := time.Now()
+		if err := o.close(ctx); err != nil {
+			all = append(all, fmt.Errorf("close %s: %w", o.name, err))
+		}
+		log.Debug("closed", "what", o.name, "took", time.Since(start))
+	}
+	*c = nil
+	return errors.Join(all...)
+}
+
+// Limits of the listeners: whoever sends slowly gives way to whoever does not.
+const (
+	headerTimeout = 5 * time.Second
+	readTimeout   = 30 * time.Second
+	// writeTimeout is long because a package of some megabytes may go to a phone.
+	writeTimeout   = 5 * time.Minute
+	idleTimeout    = 2 * time.Minute
+	maxHeaderBytes = 32 << 10
+)
+
+// listen opens a listener; its error says what to do.
+func listen(address, what, flag string) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s: %s is in use: stop what listens there or give another address with %s", what, address, flag)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s: not allowed to listen on %s: give a port above 1023 with %s", what, address, flag)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w: give an address like 127.0.0.1:8000 with %s", what, err, flag)
+	}
+	return l, nil
+}
+
+// serve answers on l until shutdown is called.
+func newHTTP(h http.Handler, base context.Context, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		// Requests outlive the signal that ends the process: they are drained.
+		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(base) },
+		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}

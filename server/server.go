@@ -1,0 +1,203 @@
+// Package server puts the platform together: it opens every part from the lowest
+// floor up, serves, and takes it down again in order, losing nothing that it
+// acknowledged. The whole platform can be started in a test, more than once in
+// one process.
+package server
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/smira/go-statsd"
+
+	"addons/rum"
+	"addons/server/cache"
+	"addons/server/fault"
+	"addons/server/file"
+	"addons/server/health"
+	"addons/server/load"
+	"addons/server/metrics"
+	"addons/server/ops"
+	"addons/server/search"
+	"addons/server/site"
+	"addons/server/store"
+	"addons/server/task"
+	"addons/server/update"
+	"addons/server/web"
+	"addons/statsd-relay"
+	"addons/statsd-relay/tsdb"
+)
+
+// Progress is told how far a long start has come.
+type Progress func(done, total int, what string)
+
+// Server is an opened platform.
+type Server struct {
+	config Config
+	log    *slog.Logger
+	opened closers
+
+	registry *metrics.Registry
+	faults   *fault.Recorder
+	statsd   *statsd.Client
+	checks   *health.Checks
+	db       *store.DB
+	files    *file.Store
+	cache    *cache.Cache
+	index    *search.Index
+	queue    *task.Queue
+	site     *site.Site
+
+	relay *relay.Relay
+	tsdb  *tsdb.DB
+
+	public, admin, relayHTTP net.Listener
+	base                     string // URL of the site
+
+	draining atomic.Bool
+}
+
+// New opens what cfg names, from the lowest floor up. Every error is one line
+// that says what to do; what was opened before it is closed again.
+func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Server, err error) {
+	s := &Server{config: cfg, log: log}
+	defer func() {
+		if err != nil {
+			s.Close(context.WithoutCancel(ctx))
+		}
+	}()
+	for _, open := range []func(context.Context) error{
+		s.openFolder, s.openListeners, s.openRelay, s.openInstruments, s.openBackends, s.openSite, s.openTSDB,
+	} {
+		if err := open(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// openFolder proves that the data folder can be written to.
+func (s *Server) openFolder(context.Context) error { return s.config.folder() }
+
+// openListeners binds the ports first, because a port in use is the commonest
+// reason not to start and should be told before any work is done.
+func (s *Server) openListeners(context.Context) error {
+	for _, l := range []struct {
+		to         *net.Listener
+		address    string
+		what, flag string
+		wanted     bool
+	}{
+		{&s.public, s.config.Public, "site", "--public", s.config.Site},
+		{&s.admin, s.config.Admin, "operators' pages", "--admin", s.config.Admin != ""},
+		{&s.relayHTTP, s.relayAddress(), "relay", "--relay-http", s.config.Relay != nil},
+	} {
+		if !l.wanted {
+			continue
+		}
+		listener, err := listen(l.address, l.what, l.flag)
+		if err != nil {
+			return err
+		}
+		*l.to = listener
+		// Closing a listener that its http.Server has closed already is no news.
+		s.opened.pushPlain(l.what+" listener", func() error { listener.Close(); return nil })
+	}
+	if s.public == nil {
+		return nil
+	}
+	base, err := s.config.baseURL(s.public.Addr())
+	s.base = base
+	return err
+}
+
+func (s *Server) relayAddress() string {
+	if s.config.Relay == nil {
+		return ""
+	}
+	return s.config.Relay.HTTP
+}
+
+// openRelay binds the sidecar's sockets, so that no statsd line of this process is lost.
+func (s *Server) openRelay(context.Context) error {
+	c := s.config.Relay
+	if c == nil {
+		return nil
+	}
+	r, err := relay.New(relay.Config{UDP: c.UDP, TCP: c.TCP, Flush: c.Flush, Graphite: c.Graphite}, s.log)
+	s.relay = r
+	return err
+}
+
+// openInstruments makes the registry, with statsd lines going to --statsd or to
+// the relay of this process.
+func (s *Server) openInstruments(ctx context.Context) error {
+	address, err := s.statsdAddress()
+	if err != nil {
+		return err
+	}
+	var client metrics.Statsd
+	if address != "" {
+		s.statsd = newStatsd(address, s.log)
+		client = s.statsd
+		s.opened.pushPlain("statsd", s.statsd.Close)
+	}
+	s.registry = metrics.New(client)
+	exportLostPackets(s.registry, s.statsd)
+	s.checks = health.New(s.registry)
+	s.faults, err = fault.New(s.config.SentryDSN, s.config.Version.Version, s.registry, s.log)
+	if err != nil {
+		return err
+	}
+	s.opened.push("sentry", s.faults.Close)
+	return nil
+}
+
+// openBackends opens what each URL names, each with its health check. Only the
+// database and the files are essential: without the others the site is slower or
+// poorer, not down.
+func (s *Server) openBackends(ctx context.Context) (err error) {
+	if s.db, err = store.Open(ctx, s.config.below(s.config.Database), s.registry, s.log); err != nil {
+		return fmt.Errorf("--database: %w", err)
+	}
+	s.opened.pushPlain("database", s.db.Close)
+	s.checks.Add("database", true, s.db.Ping)
+
+	if s.files, err = file.Open(s.config.below(s.config.Files), s.registry); err != nil {
+		return fmt.Errorf("--files: %w", err)
+	}
+	s.checks.Add("files", true, s.files.Check)
+
+	if s.cache, err = cache.Open(s.config.Cache, s.registry, s.log); err != nil {
+		return fmt.Errorf("--cache: %w", err)
+	}
+	s.opened.pushPlain("cache", s.cache.Close)
+	s.checks.Add("cache", false, s.cache.Check)
+
+	if s.index, err = search.Open(s.config.below(s.config.Search), s.registry, s.log); err != nil {
+		return fmt.Errorf("--search: %w", err)
+	}
+	s.opened.pushPlain("search", s.index.Close)
+	s.checks.Add("search", false, s.index.Check)
+
+	if s.queue, err = task.Open(ctx, s.config.Queue, s.db, s.registry, s.faults, s.log); err != nil {
+		return fmt.Errorf("--queue: %w", err)
+	}
+	s.opened.pushPlain("queue", s.queue.Close)
+	s.checks.Add("queue", false, s.queue.Check)
+	return nil
+}
+
+// openSite puts what the platform does on the backends; the pages come in Run.
+func (s *Server) openSite(context.Context) error {
+	s.site = site.New(site.Deps{
+		DB: s.db, Cache: s.cache, Index: s.index, Files: s.files, Queue: s.queue, Log: s.log, Registry: s.registry,
+	})
+	s.opened.push("site", s.site.Close)
+	return nil
+}
