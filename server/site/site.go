@@ -1,0 +1,297 @@
+// Package site is what the platform does, whoever asks: pages, the API and tasks
+// call it. It shows public add-ons only, remembers answers in the cache, and
+// goes on with less when a backend is down: a database search for the index, a
+// stale copy for the database.
+package site
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"addons/server/cache"
+	"addons/server/catalog"
+	"addons/server/file"
+	"addons/server/metrics"
+	"addons/server/search"
+	"addons/server/store"
+	"addons/server/task"
+)
+
+// The families of what is remembered. A change is seen at once where the index
+// task runs against the same cache, and after the TTL in any case; a database
+// that is down is not seen for as long as Stale says.
+var (
+	addonFamily    = cache.Family{Name: "addon", TTL: 5 * time.Minute, Stale: 24 * time.Hour}
+	versionsFamily = cache.Family{Name: "versions", TTL: 5 * time.Minute, Stale: 24 * time.Hour}
+	ratingsFamily  = cache.Family{Name: "ratings", TTL: time.Minute, Stale: 24 * time.Hour}
+	listFamily     = cache.Family{Name: "list", TTL: time.Minute, Stale: 24 * time.Hour}
+	homeFamily     = cache.Family{Name: "home", TTL: time.Minute, Stale: 24 * time.Hour}
+	menuFamily     = cache.Family{Name: "menu", TTL: 10 * time.Minute, Stale: 24 * time.Hour}
+	fileFamily     = cache.Family{Name: "file", TTL: time.Minute, Stale: 24 * time.Hour}
+)
+
+// families lists them all, so that their series exist from the start.
+func families() []cache.Family {
+	return []cache.Family{addonFamily, versionsFamily, ratingsFamily, listFamily, homeFamily, menuFamily, fileFamily}
+}
+
+// Deps is what a Site is made of. All are needed.
+type Deps struct {
+	DB       *store.DB
+	Cache    *cache.Cache
+	Index    *search.Index
+	Files    *file.Store
+	Queue    *task.Queue
+	Log      *slog.Logger
+	Registry *metrics.Registry
+}
+
+// Site is safe for concurrent use. Close it before its Deps.
+type Site struct {
+	Deps
+	index     *task.Task[indexed]
+	aggregate *task.Task[aggregated]
+	downloads *downloads
+	fallbacks *metrics.Counter
+}
+
+// New returns a Site and registers its task kinds on the queue.
+func New(d Deps) *Site {
+	s := &Site{Deps: d, fallbacks: d.Registry.Counter(metrics.Desc{
+		Name: "addons_search_fallback_total",
+		Help: "Searches that the database answered because the search engine was down.",
+		Keys: []string{"search.fallback"},
+	}).With()}
+	for _, f := range families() {
+		d.Cache.Family(f)
+	}
+	s.tasks()
+	s.downloads = countDownloads(d.DB, d.Registry, d.Log)
+	return s
+}
+
+// Close writes down the downloads that are counted and not yet written.
+func (s *Site) Close() error { return s.downloads.close() }
+
+// found is what a reference leads to; nil is remembered too, so that a link to
+// nothing does not cost a query each time it is followed.
+type found struct{ Addon *catalog.Addon }
+
+// Addon returns the public add-on of an id, slug or GUID; else catalog.ErrNotFound.
+func (s *Site) Addon(ctx context.Context, ref string) (*catalog.Addon, error) {
+	if ref == "" || len(ref) > maxRef {
+		return nil, fmt.Errorf("add-on: %w", catalog.ErrNotFound)
+	}
+	f, err := cache.Fetch(ctx, s.Cache, addonFamily, ref, func(ctx context.Context) (found, error) {
+		a, err := s.DB.Addon(ctx, ref)
+		if errors.Is(err, catalog.ErrNotFound) || err == nil && !shown(a) {
+			return found{}, nil
+		}
+		return found{a}, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("add-on %q: %w", ref, err)
+	}
+	if f.Addon == nil {
+		return nil, fmt.Errorf("add-on %q: %w", ref, catalog.ErrNotFound)
+	}
+	return f.Addon, nil
+}
+
+// maxRef: the longest GUID that the store takes, and more than any slug.
+const maxRef = 255
+
+// shown says whether an add-on is anyone's to see.
+func shown(a *catalog.Addon) bool { return a.Status == catalog.Public && a.Current != nil }
+
+// history is a page of an add-on's versions.
+type history struct {
+	Versions []*catalog.Version
+	Total    int
+}
+
+// Versions returns a page of an add-on's listed versions, newest first.
+func (s *Site) Versions(ctx context.Context, ref string, limit, offset int) (*catalog.Addon, []*catalog.Version, int, error) {
+	a, err := s.Addon(ctx, ref)
+	if err != nil {
+		return nil, nil, 0, err
+	}
+	key := fmt.Sprintf("%d/%d/%d", a.ID, limit, offset)
+	h, err := cache.Fetch(ctx, s.Cache, versionsFamily, key, func(ctx context.Context) (history, error) {
+		versions, total, err := s.DB.Versions(ctx, a.ID, limit, offset)
+		return history{versions, total}, err
+	})
+	if err != nil {
+		return nil, nil, 0, fmt.Errorf("versions of %q: %w", ref, err)
+	}
+	return a, h.Versions, h.Total, nil
+}
+
+// Version returns one version of an add-on by id, or by number with "v" before it.
+func (s *Site) Version(ctx context.Context, ref, version string) (*catalog.Addon, *catalog.Version, error) {
+	a, err := s.Addon(ctx, ref)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err := s.DB.Version(ctx, a.ID, version)
+	if err != nil {
+		return nil, nil, fmt.Errorf("version %q of %q: %w", version, ref, err)
+	}
+	return a, v, nil
+}
+
+// opinions is a page of an add-on's ratings.
+type opinions struct {
+	Ratings []catalog.Rating
+	Total   int
+}
+
+// Ratings returns a page of an add-on's ratings, newest first.
+func (s *Site) Ratings(ctx context.Context, addonID int64, limit, offset int) ([]catalog.Rating, int, error) {
+	key := fmt.Sprintf("%d/%d/%d", addonID, limit, offset)
+	o, err := cache.Fetch(ctx, s.Cache, ratingsFamily, key, func(ctx context.Context) (opinions, error) {
+		ratings, total, err := s.DB.Ratings(ctx, addonID, limit, offset)
+		return opinions{ratings, total}, err
+	})
+	if err != nil {
+		return nil, 0, fmt.Errorf("ratings of add-on %d: %w", addonID, err)
+	}
+	return o.Ratings, o.Total, nil
+}
+
+// Categories returns the whole taxonomy.
+func (s *Site) Categories(ctx context.Context) ([]catalog.Category, error) {
+	all, err := cache.Fetch(ctx, s.Cache, menuFamily, "categories", s.DB.Categories)
+	if err != nil {
+		return nil, fmt.Errorf("categories: %w", err)
+	}
+	return all, nil
+}
+
+// Tags returns the tags that most add-ons carry.
+func (s *Site) Tags(ctx context.Context, limit int) ([]catalog.Tag, error) {
+	all, err := cache.Fetch(ctx, s.Cache, menuFamily, "tags/"+strconv.Itoa(limit), func(ctx context.Context) ([]catalog.Tag, error) {
+		return s.DB.Tags(ctx, limit)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("tags: %w", err)
+	}
+	return all, nil
+}
+
+// Counts says how many public add-ons of each type there are.
+func (s *Site) Counts(ctx context.Context) (map[catalog.Type]int, error) {
+	counts, err := cache.Fetch(ctx, s.Cache, menuFamily, "counts", s.DB.Counts)
+	if err != nil {
+		return nil, fmt.Errorf("counts: %w", err)
+	}
+	return counts, nil
+}
+
+// Page is a part of a list, and how long the whole is.
+type Page struct {
+	Addons []*catalog.Addon
+	Total  int
+}
+
+// Browse lists add-ons from the database.
+func (s *Site) Browse(ctx context.Context, b store.Browse) (Page, error) {
+	key := fmt.Sprintf("%s/%s/%s/%s/%s/%t/%s/%d/%d/%s", b.Type, b.Category, b.App, b.Tag, b.Author, b.Promoted,
+		b.Sort, b.Limit, b.Offset, b.Text)
+	page, err := cache.Fetch(ctx, s.Cache, listFamily, key, func(ctx context.Context) (Page, error) {
+		return s.list(ctx, b)
+	})
+	if err != nil {
+		return Page{}, fmt.Errorf("list: %w", err)
+	}
+	return page, nil
+}
+
+func (s *Site) list(ctx context.Context, b store.Browse) (Page, error) {
+	ids, total, err := s.DB.Browse(ctx, b)
+	if err != nil {
+		return Page{}, err
+	}
+	addons, err := s.DB.Addons(ctx, ids)
+	return Page{addons, total}, err
+}
+
+// Home is what the front page shows.
+type Home struct {
+	Recommended []*catalog.Addon
+	Popular     []*catalog.Addon
+	Rising      []*catalog.Addon
+	New         []*catalog.Addon
+	Themes      []*catalog.Addon
+	Counts      map[catalog.Type]int
+}
+
+// Home returns the front page's lists. The add-ons are cut down to what a list
+// shows: they have no description and no previews, except themes.
+func (s *Site) Home(ctx context.Context, app string) (Home, error) {
+	h, err := cache.Fetch(ctx, s.Cache, homeFamily, app, func(ctx context.Context) (Home, error) { return s.home(ctx, app) })
+	if err != nil {
+		return Home{}, fmt.Errorf("home: %w", err)
+	}
+	return h, nil
+}
+
+func (s *Site) home(ctx context.Context, app string) (Home, error) {
+	var h Home
+	var err error
+	for _, shelf := range []struct {
+		into *[]*catalog.Addon
+		of   store.Browse
+	}{
+		{&h.Recommended, store.Browse{Type: string(catalog.Extension), App: app, Promoted: true, Sort: "recommended", Limit: 6}},
+		{&h.Popular, store.Browse{Type: string(catalog.Extension), App: app, Sort: "users", Limit: 6}},
+		{&h.Rising, store.Browse{Type: string(catalog.Extension), App: app, Sort: "hotness", Limit: 6}},
+		{&h.New, store.Browse{Type: string(catalog.Extension), App: app, Sort: "created", Limit: 6}},
+		{&h.Themes, store.Browse{Type: string(catalog.Theme), App: app, Sort: "users", Limit: 6}},
+	} {
+		page, err := s.list(ctx, shelf.of)
+		if err != nil {
+			return Home{}, err
+		}
+		*shelf.into = trimmed(page.Addons)
+	}
+	h.Counts, err = s.DB.Counts(ctx)
+	return h, err
+}
+
+// trimmed leaves out the long texts that no list shows and every cache would carry.
+func trimmed(addons []*catalog.Addon) []*catalog.Addon {
+	short := make([]*catalog.Addon, len(addons))
+	for i, a := range addons {
+		s := *a
+		s.Description, s.DeveloperComments = nil, nil
+		if s.Type != catalog.Theme {
+			s.Previews = nil
+		}
+		if s.Current != nil {
+			v := *s.Current
+			v.ReleaseNotes, v.License.Text = nil, ""
+			s.Current = &v
+		}
+		short[i] = &s
+	}
+	return short
+}
+
+// forget drops what is remembered of an add-on, and the lists it may be in.
+func (s *Site) forget(ctx context.Context, id int64, a *catalog.Addon) error {
+	keys := []string{strconv.FormatInt(id, 10)}
+	if a != nil {
+		keys = append(keys, a.Slug, strings.ToLower(a.Slug), a.GUID)
+	}
+	errs := []error{s.Cache.Invalidate(ctx, addonFamily, keys...)}
+	for _, f := range []cache.Family{versionsFamily, ratingsFamily, listFamily, homeFamily, menuFamily, fileFamily} {
+		errs = append(errs, s.Cache.InvalidateAll(ctx, f))
+	}
+	return errors.Join(errs...)
+}
