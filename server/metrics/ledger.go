@@ -97,7 +97,12 @@ func (l *Ledger) Spans() []Span {
 
 // Count returns how often the span was added to.
 func (l *Ledger) Count(name string) int {
-	for _, s := range l.Spans() {
+	if l == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.spans {
 		if s.Name == name {
 			return s.Count
 		}
