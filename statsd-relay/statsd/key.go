@@ -1,6 +1,9 @@
 package statsd
 
-import "bytes"
+import (
+	"bytes"
+	"math"
+)
 
 // verbatim are the bytes that may be in a name; etsy's statsd has the same.
 var verbatim = func() (t [256]bool) {
@@ -27,9 +30,9 @@ func (s *Scanner) cleaned(name []byte) []byte {
 
 // appendClean appends name as etsy's statsd cleans it (sanitizeKeyName): white
 // space becomes one '_', '/' becomes '-', all else that is not verbatim is left out.
-func appendClean(dst, name []byte) []byte {
-	for i, c := range name {
-		switch {
+func appendClean[T string | []byte](dst []byte, name T) []byte {
+	for i := range len(name) {
+		switch c := name[i]; {
 		case verbatim[c]:
 			dst = append(dst, c)
 		case c == '/':
@@ -42,6 +45,31 @@ func appendClean(dst, name []byte) []byte {
 }
 
 func space(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
+
+// AppendName appends name, cleaned: for values that came in on no line. The
+// Reason says what is wrong with it.
+func AppendName(dst []byte, name string) ([]byte, Reason) {
+	start := len(dst)
+	dst = appendClean(dst, name)
+	switch n := len(dst) - start; {
+	case n == 0 || dst[start] == ';':
+		return dst[:start], NoName
+	case n > MaxName:
+		return dst[:start], LongName
+	}
+	return dst, OK
+}
+
+// Check says what is wrong with the value of a Sample that came in on no line.
+func (s *Sample) Check() Reason {
+	switch {
+	case !(math.Abs(s.Value) <= Max): // a NaN is not, either
+		return OutOfRange
+	case s.Type == Timer && s.Value < 0:
+		return Negative
+	}
+	return OK
+}
 
 // maxTags is how many tags of a sample are kept.
 const maxTags = 32

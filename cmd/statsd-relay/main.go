@@ -1,0 +1,113 @@
+// Command statsd-relay is the statsd sidecar alone: it listens for statsd lines,
+// aggregates them as etsy's statsd does, and brings them to Graphite and to
+// Prometheus. Every flag has an environment variable, RELAY_ and its name.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/sync/errgroup"
+
+	relay "addons/statsd-relay"
+)
+
+// flags are the command line. Names follow etsy's statsd where it has the option.
+type flags struct {
+	StatsdUDP  string        `name:"statsd-udp" default:"127.0.0.1:8125" env:"RELAY_STATSD_UDP" help:"Listen for statsd lines on this UDP address; empty: don't."`
+	StatsdTCP  string        `name:"statsd-tcp" default:"127.0.0.1:8125" env:"RELAY_STATSD_TCP" help:"Listen for statsd lines on this TCP address; empty: don't."`
+	HTTP       string        `name:"http" default:"127.0.0.1:9102" env:"RELAY_HTTP" help:"Serve /metrics, the status page and health here."`
+	Graphite   string        `name:"graphite" env:"RELAY_GRAPHITE" placeholder:"HOST:PORT" help:"Send flushes to this carbon, in plaintext; empty: don't."`
+	Flush      time.Duration `name:"flush" default:"10s" env:"RELAY_FLUSH" help:"How often."`
+	Percentile []float64     `name:"percentile" default:"90" env:"RELAY_PERCENTILE" help:"Percentiles of timers; negative ones from the top."`
+
+	LegacyNamespace bool   `name:"legacy-namespace" default:"true" negatable:"" env:"RELAY_LEGACY_NAMESPACE" help:"Name series in Graphite stats.KEY, stats_counts.KEY, stats.timers.KEY…; else PREFIX.counters.KEY.count…"`
+	Prefix          string `name:"prefix" default:"stats" env:"RELAY_PREFIX" help:"globalPrefix, without the legacy namespace; may be empty."`
+	PrefixCounter   string `name:"prefix-counter" default:"counters" env:"RELAY_PREFIX_COUNTER" help:"prefixCounter, likewise."`
+	PrefixTimer     string `name:"prefix-timer" default:"timers" env:"RELAY_PREFIX_TIMER" help:"prefixTimer, likewise."`
+	PrefixGauge     string `name:"prefix-gauge" default:"gauges" env:"RELAY_PREFIX_GAUGE" help:"prefixGauge, likewise."`
+	PrefixSet       string `name:"prefix-set" default:"sets" env:"RELAY_PREFIX_SET" help:"prefixSet, likewise."`
+	Suffix          string `name:"suffix" env:"RELAY_SUFFIX" help:"globalSuffix: behind every name in Graphite."`
+	PrefixStats     string `name:"prefix-stats" default:"statsd" env:"RELAY_PREFIX_STATS" help:"prefixStats: where numStats and the like go."`
+	DeleteIdle      bool   `name:"delete-idle" env:"RELAY_DELETE_IDLE" help:"deleteIdleStats: send nothing for keys that had no sample."`
+
+	MaxSeries     int           `name:"max-series" default:"100000" env:"RELAY_MAX_SERIES" help:"Series held; beyond, samples count under relay_overflow."`
+	TimerSamples  int           `name:"timer-samples" default:"10000" env:"RELAY_TIMER_SAMPLES" help:"Samples of a timer and flush kept exactly; beyond, percentiles are within 1 %."`
+	Expire        time.Duration `name:"expire" default:"1h" env:"RELAY_EXPIRE" help:"A series without samples for so long ends; negative: never."`
+	Readers       int           `name:"readers" default:"0" env:"RELAY_READERS" help:"UDP sockets to read with; 0: by the number of processors."`
+	ReceiveBuffer int           `name:"receive-buffer" default:"8388608" env:"RELAY_RECEIVE_BUFFER" help:"Bytes the kernel may hold for each UDP socket."`
+	Backlog       int64         `name:"backlog" default:"67108864" env:"RELAY_BACKLOG" help:"Bytes of flushes that may wait while Graphite is down."`
+}
+
+func (f flags) config() relay.Config {
+	return relay.Config{
+		UDP: f.StatsdUDP, TCP: f.StatsdTCP, Flush: f.Flush, Percentiles: f.Percentile, Graphite: f.Graphite,
+		Naming: relay.Naming{
+			Modern: !f.LegacyNamespace, Prefix: f.Prefix, NoPrefix: f.Prefix == "",
+			Counter: f.PrefixCounter, Timer: f.PrefixTimer, Gauge: f.PrefixGauge, Set: f.PrefixSet,
+			Suffix: f.Suffix, Self: f.PrefixStats,
+		},
+		DeleteIdle: f.DeleteIdle, MaxSeries: f.MaxSeries, TimerSamples: f.TimerSamples, Expire: f.Expire,
+		Readers: f.Readers, ReceiveBuffer: f.ReceiveBuffer, Backlog: f.Backlog,
+	}
+}
+
+func main() {
+	var f flags
+	kong.Parse(&f, kong.Name("statsd-relay"), kong.Description("A statsd server for Graphite and Prometheus, to stand beside a service."))
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
+	if err := run(ctx, f, log); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run relays until ctx is done, and then for as long as the last flush takes.
+func run(ctx context.Context, f flags, log *slog.Logger) error {
+	r, err := relay.New(f.config(), log)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", f.HTTP)
+	if err != nil {
+		return fmt.Errorf("statsd-relay: status and metrics on %s: %w: choose another address with --http", f.HTTP, err)
+	}
+	udp, tcp := r.Addr()
+	log.Info("statsd-relay started", "udp", udp, "tcp", tcp, "http", "http://"+listener.Addr().String()+"/", "graphite", f.Graphite)
+	defer log.Info("statsd-relay stopped")
+
+	server := &http.Server{Handler: r.Handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
+	group, ctx := errgroup.WithContext(ctx)
+	relayed := make(chan struct{})
+	group.Go(func() error {
+		defer close(relayed)
+		return r.Run(ctx)
+	})
+	group.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("statsd-relay: status and metrics: %w", err)
+		}
+		return nil
+	})
+	group.Go(func() error { // metrics are served until the last flush is out
+		<-relayed
+		deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		if server.Shutdown(deadline) != nil {
+			return server.Close()
+		}
+		return nil
+	})
+	return group.Wait()
+}

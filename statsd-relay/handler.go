@@ -1,0 +1,127 @@
+package relay
+
+import (
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+//go:embed status.html status.css
+var assets embed.FS
+
+// Handler serves /metrics (OpenMetrics or protobuf to who asks for it), the
+// status page at /, /-/healthy, and /-/ready while lines are read.
+func (r *Relay) Handler() http.Handler {
+	css, err := assets.ReadFile("status.css")
+	if err != nil {
+		panic(err) // it is embedded
+	}
+	page := template.Must(template.New("status.html").Funcs(template.FuncMap{
+		"css": func() template.CSS { return template.CSS(css) },
+	}).ParseFS(assets, "status.html"))
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(r.Gatherer(), promhttp.HandlerOpts{
+		EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError, ErrorLog: errorLog{r}, Timeout: 30 * time.Second,
+	}))
+	hash := sha256.Sum256(css)
+	policy := fmt.Sprintf("default-src 'none'; style-src 'sha256-%s'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+		base64.StdEncoding.EncodeToString(hash[:]))
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Content-Security-Policy", policy)
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if err := page.Execute(w, r.report()); err != nil {
+			r.log.Warn("status page", "error", err)
+		}
+	})
+	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "healthy\n") })
+	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
+		if !r.ready.Load() {
+			http.Error(w, "not reading lines: starting, or stopping", http.StatusServiceUnavailable)
+			return
+		}
+		io.WriteString(w, "ready\n")
+	})
+	return mux
+}
+
+// errorLog takes promhttp's errors.
+type errorLog struct{ r *Relay }
+
+func (l errorLog) Println(v ...any) { l.r.log.Error("metrics page", "error", fmt.Sprint(v...)) }
+
+// report is what the status page shows.
+type report struct {
+	Now      time.Time
+	Flush    time.Duration
+	Listens  []string
+	Ready    bool
+	Series   []seriesCount
+	Limit    int
+	Top      []keyRate
+	Sinks    []sinkReport
+	BadLines []badReport
+}
+
+type seriesCount struct {
+	Type  string
+	Count int
+}
+
+type sinkReport struct {
+	Name, Address, Error string
+	Since                time.Duration
+	Waiting              int
+	KiB                  int64
+	Sent                 int64
+}
+
+type badReport struct {
+	At     time.Time
+	Reason string
+	Text   string // Go-quoted: it may hold anything
+}
+
+func (r *Relay) report() report {
+	rep := report{Now: time.Now().UTC(), Flush: r.cfg.Flush, Ready: r.ready.Load(), Limit: r.cfg.MaxSeries}
+	if udp, tcp := r.Addr(); udp != nil || tcp != nil {
+		if udp != nil {
+			rep.Listens = append(rep.Listens, "udp "+udp.String())
+		}
+		if tcp != nil {
+			rep.Listens = append(rep.Listens, "tcp "+tcp.String())
+		}
+	}
+	rep.Series, rep.Top = r.agg.shown()
+	for _, s := range r.sinks {
+		st := s.status()
+		out := sinkReport{Name: st.name, Address: st.address, Since: time.Since(st.since).Round(time.Second), Waiting: st.waiting, KiB: (st.bytes + 1023) / 1024, Sent: st.sent}
+		if st.err != nil {
+			out.Error = st.err.Error()
+		}
+		rep.Sinks = append(rep.Sinks, out)
+	}
+	for _, b := range r.bad.last() {
+		rep.BadLines = append(rep.BadLines, badReport{b.at.UTC(), b.why.String(), fmt.Sprintf("%q", b.text[:b.n])})
+	}
+	return rep
+}
+
+// shown counts the series by type, and lists the busiest of the last flush.
+func (a *aggregator) shown() ([]seriesCount, []keyRate) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	counts := make([]seriesCount, classes)
+	for c := range counts {
+		counts[c] = seriesCount{class(c).String(), len(a.series[c])}
+	}
+	return counts, a.top
+}

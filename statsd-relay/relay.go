@@ -1,0 +1,312 @@
+// Package relay is the statsd sidecar: it listens for statsd lines on UDP and
+// TCP, aggregates them exactly as etsy's statsd does, and brings the result to
+// its sinks: Graphite, at every flush, and Prometheus, at every scrape.
+//
+//	sockets → readers, each with a shard of its own → aggregator → sinks
+//
+// A reader parses a batch of datagrams into its shard under a lock that only the
+// aggregator ever contends, for the moment of swapping the shard's tables. At a
+// flush or a scrape the aggregator swaps and merges all shards.
+//
+// Senders are never waited for and never make it grow without bound: series,
+// samples of a timer, members of a set, connections, the length of lines and what
+// waits for Graphite are all limited, and everything that is left out is counted
+// in the relay_* metrics.
+package relay
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"addons/server/metrics"
+	"addons/statsd-relay/statsd"
+)
+
+// Config says where to listen and what to do. Its zero value listens nowhere and
+// aggregates what the program itself feeds, every 10 s.
+type Config struct {
+	UDP, TCP string // addresses to listen on, as "127.0.0.1:8125"; "" is not at all
+
+	Flush       time.Duration // how often Graphite gets a point of each series; 0 is 10 s
+	Percentiles []float64     // of timers; negative ones are taken from the top; nil is 90
+	Naming      Naming        // of series in Graphite
+	Graphite    string        // host:port of carbon's plaintext listener; "" is none
+	Backlog     int64         // bytes of flushes that may wait for Graphite; 0 is 64 MiB
+
+	MaxSeries    int           // beyond it samples count under Overflow; 0 is 100,000
+	TimerSamples int           // of one timer and flush kept exactly, the rest in a sketch; 0 is 10,000
+	SetMembers   int           // of one set and flush told apart; 0 is 100,000
+	Expire       time.Duration // without a sample for so long a series ends; 0 is 1 h, negative never
+	DeleteIdle   bool          // send nothing for series without samples in the flush (etsy's deleteIdleStats)
+
+	Readers       int           // of the UDP socket; 0 is half the processors, 4 at the most
+	ReceiveBuffer int           // bytes the kernel may hold of each UDP socket; 0 is 8 MiB
+	TCPConns      int           // connections at a time; 0 is 1,024
+	TCPIdle       time.Duration // after which a silent connection is closed; 0 is 5 min
+}
+
+// Overflow is the series that samples of new series count under once there are
+// MaxSeries of them.
+const Overflow = "relay_overflow"
+
+// shutdown is how long the last flush may take to reach its sinks.
+const shutdown = 5 * time.Second
+
+// withDefaults fills what is left zero, and refuses what can't be done.
+func (c Config) withDefaults() (Config, error) {
+	c.Flush = cmp.Or(c.Flush, 10*time.Second)
+	if c.Percentiles == nil {
+		c.Percentiles = []float64{90}
+	}
+	c.Backlog = cmp.Or(c.Backlog, 64<<20)
+	c.MaxSeries = cmp.Or(c.MaxSeries, 100_000)
+	c.TimerSamples = cmp.Or(c.TimerSamples, 10_000)
+	c.SetMembers = cmp.Or(c.SetMembers, 100_000)
+	c.Expire = cmp.Or(c.Expire, time.Hour)
+	c.Readers = cmp.Or(c.Readers, min(4, max(1, runtime.GOMAXPROCS(0)/2)))
+	c.ReceiveBuffer = cmp.Or(c.ReceiveBuffer, 8<<20)
+	c.TCPConns = cmp.Or(c.TCPConns, 1024)
+	c.TCPIdle = cmp.Or(c.TCPIdle, 5*time.Minute)
+	switch {
+	case c.Flush < 0 || c.Backlog < 0 || c.MaxSeries < 0 || c.TimerSamples < 0 || c.SetMembers < 0 || c.Readers < 0 || c.ReceiveBuffer < 0 || c.TCPConns < 0 || c.TCPIdle < 0:
+		return c, errors.New("statsd-relay: limits and times can't be negative")
+	case c.Graphite != "" && c.Flush%time.Second != 0:
+		return c, fmt.Errorf("statsd-relay: flush every %v: carbon stores whole seconds, so take a multiple of 1s", c.Flush)
+	}
+	for _, p := range c.Percentiles {
+		if !(p >= -100 && p <= 100) || p == 0 {
+			return c, fmt.Errorf("statsd-relay: percentile %v: it lies between 0 and 100, or between -100 and 0 to count from the top", p)
+		}
+	}
+	if c.Graphite != "" {
+		if _, _, err := net.SplitHostPort(c.Graphite); err != nil {
+			return c, fmt.Errorf("statsd-relay: graphite %q: give host:port, as graphite.example.org:2003: %w", c.Graphite, err)
+		}
+	}
+	return c, nil
+}
+
+// Relay listens, aggregates and sends. Its methods are safe for concurrent use.
+type Relay struct {
+	cfg   Config
+	log   *slog.Logger
+	self  *self
+	agg   *aggregator
+	feed  *shard
+	bad   badLines
+	udp   *udpListener
+	tcp   *tcpListener
+	sinks []sink
+
+	flushing  sync.Mutex // one flush at a time, so that sinks get them in order
+	lastStamp int64
+	closers   sync.Once
+	ready     atomic.Bool
+}
+
+// sink takes flushes. Send must not wait; run delivers until ctx is done and
+// then, for as long as drain allows, what still waits.
+type sink interface {
+	name() string
+	send(*flush)
+	run(ctx, drain context.Context) error
+	wait(ctx context.Context) error
+	status() sinkStatus
+}
+
+// New binds the sockets, so that lines are kept by the kernel from now on, and
+// returns a Relay that reads them once Run is called. An error says what to do
+// about it; nothing is left open then.
+func New(cfg Config, log *slog.Logger) (*Relay, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	r := &Relay{cfg: cfg, log: log}
+	r.self = newSelf(metrics.New(nil), cfg)
+	r.agg = newAggregator(cfg, r.self)
+	r.feed = r.agg.newShard("feed", &r.bad)
+	if cfg.UDP != "" {
+		if r.udp, err = listenUDP(cfg, r.self, log, func() *shard { return r.agg.newShard("udp", &r.bad) }); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.TCP != "" {
+		if r.tcp, err = listenTCP(cfg, r.self, log, r.agg.newShard("tcp", &r.bad)); err != nil {
+			r.closeListeners()
+			return nil, err
+		}
+	}
+	if cfg.Graphite != "" {
+		r.sinks = append(r.sinks, newCarbon(cfg, r.self, log))
+	}
+	return r, nil
+}
+
+// Addr returns the addresses listened on, nil where there is none.
+func (r *Relay) Addr() (udp, tcp net.Addr) {
+	if r.udp != nil {
+		udp = r.udp.addr()
+	}
+	if r.tcp != nil {
+		tcp = r.tcp.addr()
+	}
+	return udp, tcp
+}
+
+// Run reads and flushes until ctx is done. Then it reads what the sockets still
+// hold, flushes once more, and returns when the sinks have it or 5 s later.
+func (r *Relay) Run(ctx context.Context) error {
+	defer r.closeListeners()
+	sinkCtx, stopSinks := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSinks()
+	drain, stopDrain := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopDrain()
+
+	var sinks, readers errgroup.Group
+	for _, s := range r.sinks {
+		sinks.Go(func() error { return s.run(sinkCtx, drain) })
+	}
+	if r.udp != nil {
+		readers.Go(func() error { return r.udp.run(ctx) })
+	}
+	if r.tcp != nil {
+		readers.Go(func() error { return r.tcp.run(ctx) })
+	}
+	r.ready.Store(true)
+	r.flushUntil(ctx)
+	r.ready.Store(false)
+
+	err := readers.Wait()
+	r.flushAt(nextFlush(time.Now(), r.cfg.Flush))
+	time.AfterFunc(shutdown, stopDrain)
+	stopSinks()
+	return errors.Join(err, sinks.Wait())
+}
+
+// closeListeners frees the addresses; it is for New that fails and for Run.
+func (r *Relay) closeListeners() {
+	r.closers.Do(func() {
+		if r.udp != nil {
+			r.udp.close()
+		}
+		if r.tcp != nil {
+			r.tcp.close()
+		}
+	})
+}
+
+// flushUntil flushes on the interval's multiples of wall time, so that every
+// flush falls into a slot of its own in Graphite's storage.
+func (r *Relay) flushUntil(ctx context.Context) {
+	for {
+		due := nextFlush(time.Now(), r.cfg.Flush)
+		timer := time.NewTimer(time.Until(due))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+			r.self.lag.Set(time.Since(due).Seconds())
+			r.flushAt(due)
+		}
+	}
+}
+
+// nextFlush is the first multiple of interval after now.
+func nextFlush(now time.Time, interval time.Duration) time.Time {
+	return now.Truncate(interval).Add(interval)
+}
+
+// flushAt ends the interval, and stamps it with at.
+func (r *Relay) flushAt(at time.Time) {
+	r.flushing.Lock()
+	defer r.flushing.Unlock()
+	// Carbon keeps one value a series and second: a second flush in a second
+	// would replace the first.
+	stamp := max(at.Unix(), r.lastStamp+1)
+	if r.cfg.Flush < time.Second {
+		stamp = at.Unix()
+	}
+	r.lastStamp = stamp
+	start := time.Now()
+	if r.udp != nil {
+		r.udp.countDrops()
+	}
+	f := r.agg.flush(time.Unix(stamp, 0))
+	for _, s := range r.sinks {
+		s.send(f)
+	}
+	r.self.flushed(time.Since(start))
+}
+
+// Flush ends the interval now and returns when every sink has it. The error
+// tells how much still waits, and why, if ctx is done first, or 5 s are over.
+func (r *Relay) Flush(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, shutdown)
+	defer cancel()
+	r.flushAt(time.Now())
+	var errs []error
+	for _, s := range r.sinks {
+		errs = append(errs, s.wait(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// Timing adds a time in milliseconds, as "key:ms|ms" would. It never waits.
+func (r *Relay) Timing(key string, ms float64) { r.feed.put(key, statsd.Timer, ms) }
+
+// Count adds n to a counter, as "key:n|c" would. It never waits.
+func (r *Relay) Count(key string, n float64) { r.feed.put(key, statsd.Counter, n) }
+
+// Gauge sets a gauge, as "key:v|g" would, but below zero too. It never waits.
+func (r *Relay) Gauge(key string, v float64) { r.feed.put(key, statsd.Gauge, v) }
+
+// Registerer is for metrics of others that are to be on the relay's /metrics.
+func (r *Relay) Registerer() prometheus.Registerer { return r.self.registry.Prometheus() }
+
+// Catalogue lists the relay's own metrics.
+func (r *Relay) Catalogue() []metrics.Declared { return r.self.registry.Catalogue() }
+
+// Gatherer gathers the relay's own metrics and what came in as statsd lines, up
+// to the moment of gathering.
+func (r *Relay) Gatherer() prometheus.Gatherer { return prometheus.GathererFunc(r.gather) }
+
+// listenError says what to do when an address can't be had.
+func listenError(network, address string, err error) error {
+	if isInUse(err) {
+		return fmt.Errorf("statsd-relay: %s %s is in use: stop what listens there (ss -lnp | grep :%s), or choose another with --statsd-%s",
+			network, address, port(address), network)
+	}
+	return fmt.Errorf("statsd-relay: listen on %s %s: %w", network, address, err)
+}
+
+func port(address string) string {
+	_, p, err := net.SplitHostPort(address)
+	if err != nil {
+		return address
+	}
+	return p
+}
+
+// sortedKeys are m's keys in order.
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
