@@ -5,7 +5,30 @@
 //     list costs the same number of queries however long it is;
 //   - what a call that returned nil wrote survives a crash of the process or the machine;
 //   - errors are catalog's: ErrNotFound, ErrInvalid, and ErrUnavailable when the
-//     database is down, so that nobody above sees a driver's error.
+//     database is down. Anything else is a mistake of this package.
 //
 // A DB is safe for concurrent use, and any number of processes may share a database.
 package store
+
+import (
+	"context"
+	"log/slog"
+)
+
+// DB is an open database.
+type DB struct {
+	driver
+	log *slog.Logger
+}
+
+// Name is "sqlite" or "mysql", as in the metrics' db_system_name.
+func (db *DB) Name() string { return db.name }
+
+// Ping asks the database for an answer.
+func (db *DB) Ping(ctx context.Context) error {
+	var one int
+	return db.reads().one(ctx, qPing, "SELECT 1", into{&one})
+}
+
+// Close waits for the queries under way and closes the connections.
+func (db *DB) Close() error { return db.driver.close() }

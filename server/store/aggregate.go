@@ -1,0 +1,185 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// aggregateChunk is how many add-ons are counted in one transaction: short enough
+// that writers in between don't notice.
+const aggregateChunk = 500
+
+// hotnessFloor is how many downloads the weeks before must have had for the growth
+// of an add-on to say anything.
+const hotnessFloor = 100
+
+// Aggregate counts anew, as of the end of day (UTC), the ratings, downloads of the
+// last seven days and hotness of every add-on, and the add-ons of every tag. It
+// returns how many rows changed; a second run changes none. Hotness is how much the
+// week was above the mean of the three before: 1 is twice as many.
+func (db *DB) Aggregate(ctx context.Context, day time.Time) (rows int, err error) {
+	p, err := db.sitePrior(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("aggregate: %w", err)
+	}
+	for after := int64(0); ; {
+		var changed int
+		var last int64
+		err := db.tx(ctx, func(h handle) error {
+			changed, last, err = h.aggregateAddons(ctx, after, day, p)
+			return err
+		})
+		if err != nil {
+			return rows, fmt.Errorf("aggregate: %w", err)
+		}
+		rows += changed
+		if last == 0 {
+			break
+		}
+		after = last
+	}
+	changed, err := db.aggregateTags(ctx)
+	if err != nil {
+		return rows, fmt.Errorf("aggregate tags: %w", err)
+	}
+	return rows + changed, nil
+}
+
+// sitePrior is the mean of all ratings, weighing as much as the mean add-on's.
+func (db *DB) sitePrior(ctx context.Context) (prior, error) {
+	var addons, ratings int
+	var stars float64
+	err := db.reads().one(ctx, qAggregateLook, `SELECT COUNT(*), COALESCE(SUM(rating_count), 0), COALESCE(SUM(rating_average * rating_count), 0)
+		FROM addons WHERE rating_count > 0`, into{&addons, &ratings, &stars})
+	if err != nil || addons == 0 {
+		return startPrior(), err
+	}
+	return prior{mean: stars / float64(ratings), weight: float64(ratings) / float64(addons)}, nil
+}
+
+// counted is an add-on of a chunk: what it is said to be, and what the rows say.
+type counted struct {
+	id       int64
+	was      standing
+	average  float64
+	grouped  [5]int
+	imported sums
+	ratings  ratingSums
+	week     int
+	before   int // in the three weeks before
+}
+
+// aggregateAddons counts the add-ons after an id; last is 0 when there are none.
+func (h handle) aggregateAddons(ctx context.Context, after int64, day time.Time, p prior) (changed int, last int64, err error) {
+	chunk, err := list(ctx, h, qAggregateLook, `SELECT id, imported, rating_average, rating_bayesian, rating_count, rating_texts, rating_grouped, downloads, hotness
+		FROM addons WHERE id > ? ORDER BY id LIMIT ?`+h.d.forUpdate, []any{after, aggregateChunk}, func(r row, c *counted) error {
+		return r.Scan(&c.id, fromJSON(&c.imported), &c.average, &c.was.bayesian, &c.was.ratings.Count, &c.was.ratings.Texts,
+			fromJSON(&c.grouped), &c.was.downloads, &c.was.hotness)
+	})
+	if err != nil || len(chunk) == 0 {
+		return 0, 0, err
+	}
+	last = chunk[len(chunk)-1].id
+	byID := make(map[int64]*counted, len(chunk))
+	for i := range chunk {
+		byID[chunk[i].id] = &chunk[i]
+	}
+	if err := h.countRatings(ctx, after, last, byID); err != nil {
+		return 0, 0, err
+	}
+	if err := h.sumDownloads(ctx, after, last, day, byID); err != nil {
+		return 0, 0, err
+	}
+	for _, c := range chunk {
+		now := c.standing(p)
+		if c.same(now) {
+			continue
+		}
+		changed++
+		if err := h.writeSums(ctx, qAggregateSave, c.id, now, nil); err != nil {
+			return 0, 0, err
+		}
+	}
+	return changed, last, nil
+}
+
+func (h handle) countRatings(ctx context.Context, after, last int64, byID map[int64]*counted) error {
+	return h.rows(ctx, qAggregateLook, `SELECT addon_id, score, COUNT(*), SUM(has_body) FROM ratings
+		WHERE addon_id > ? AND addon_id <= ? GROUP BY addon_id, score`, []any{after, last}, func(r row) error {
+		var id int64
+		var score, n, texts int
+		err := r.Scan(&id, &score, &n, &texts)
+		if c := byID[id]; err == nil && c != nil {
+			c.ratings.add(score, n, texts)
+		}
+		return err
+	})
+}
+
+func (h handle) sumDownloads(ctx context.Context, after, last int64, day time.Time, byID map[int64]*counted) error {
+	end := midnight(day)
+	week, month := seconds(end.AddDate(0, 0, -6)), seconds(end.AddDate(0, 0, -27))
+	return h.rows(ctx, qAggregateLook, `SELECT f.addon_id,
+		SUM(CASE WHEN d.day >= ? THEN d.downloads ELSE 0 END), SUM(CASE WHEN d.day < ? THEN d.downloads ELSE 0 END)
+		FROM files f JOIN downloads d ON d.file_id = f.id
+		WHERE f.addon_id > ? AND f.addon_id <= ? AND d.day >= ? AND d.day <= ? GROUP BY f.addon_id`,
+		[]any{week, week, after, last, month, seconds(end)}, func(r row) error {
+			var id int64
+			var now, before int
+			err := r.Scan(&id, &now, &before)
+			if c := byID[id]; err == nil && c != nil {
+				c.week, c.before = now, before
+			}
+			return err
+		})
+}
+
+func (c *counted) standing(p prior) standing {
+	s := standing{
+		ratings:   c.imported.Ratings.plus(c.ratings),
+		downloads: c.imported.Downloads + c.week,
+		hotness:   c.imported.Hotness,
+	}
+	s.bayesian = p.bayesian(s.ratings)
+	if c.before >= hotnessFloor {
+		mean := float64(c.before) / 3
+		s.hotness = round(max(0, (float64(c.week)-mean)/mean))
+	}
+	return s
+}
+
+// same says whether s is what is stored.
+func (c *counted) same(s standing) bool {
+	return s.ratings.average() == c.average && s.ratings.Grouped == c.grouped &&
+		s.ratings.Count == c.was.ratings.Count && s.ratings.Texts == c.was.ratings.Texts &&
+		s.bayesian == c.was.bayesian && s.downloads == c.was.downloads && s.hotness == c.was.hotness
+}
+
+// aggregateTags counts the listed add-ons of every tag.
+func (db *DB) aggregateTags(ctx context.Context) (changed int, err error) {
+	type tag struct {
+		id       int64
+		was, now int
+	}
+	err = db.tx(ctx, func(h handle) error {
+		changed = 0
+		tags, err := list(ctx, h, qAggregateTags, `SELECT t.id, t.addons,
+			(SELECT COUNT(*) FROM addon_tags x JOIN addons a ON a.id = x.addon_id WHERE x.tag_id = t.id AND a.listed = 1)
+			FROM tags t ORDER BY t.id`, nil, func(r row, t *tag) error { return r.Scan(&t.id, &t.was, &t.now) })
+		if err != nil {
+			return err
+		}
+		for _, t := range tags {
+			if t.was == t.now {
+				continue
+			}
+			changed++
+			if _, err := h.exec(ctx, qAggregateTags, "UPDATE tags SET addons = ? WHERE id = ?", t.now, t.id); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return changed, err
+}

@@ -1,0 +1,139 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+
+	"addons/server/catalog"
+)
+
+// Candidates returns what the update check needs to know of an add-on for an
+// application (App.Slug): whether it is known, which is to say neither disabled nor
+// deleted, its slug, and, newest first, the versions that catalog.Choose can
+// choose for some version of the application, with what Choose and the answer read
+// of them (ID, Number, Channel, Strict, Compatibility, File, and the locales of the
+// ReleaseNotes without their texts). One statement, one
+// row by its key.
+func (db *DB) Candidates(ctx context.Context, guid, app string) (known bool, versions []*catalog.Version, slug string, err error) {
+	var offers []offer
+	err = db.reads().one(ctx, qCandidates, "SELECT slug, versions FROM offers WHERE guid = ? AND app = ?", into{&slug, fromJSON(&offers)}, guid, app)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return false, nil, "", nil
+	}
+	if err != nil {
+		return false, nil, "", err
+	}
+	versions = make([]*catalog.Version, len(offers))
+	for i, o := range offers {
+		versions[i] = o.version(app)
+	}
+	return true, versions, slug, nil
+}
+
+// offer is a version in the JSON column of offers. Names are short because there
+// are as many of them as update checks.
+type offer struct {
+	ID     int64  `json:"i"`
+	Number string `json:"n"`
+	Strict bool   `json:"s,omitempty"`
+	Min    string `json:"a,omitempty"`
+	Max    string `json:"z,omitempty"`
+	FileID int64  `json:"f"`
+	Name   string `json:"fn"`
+	Key    string `json:"k,omitempty"`
+	URL    string `json:"u,omitempty"`
+	Hash   string `json:"h"`
+	Size   int64  `json:"b,omitempty"`
+	// Notes are the locales that have release notes.
+	Notes []string `json:"r,omitempty"`
+}
+
+func newOffer(v *catalog.Version, c catalog.Compat) offer {
+	return offer{
+		ID: v.ID, Number: v.Number, Strict: v.Strict, Min: c.Min, Max: c.Max,
+		FileID: v.File.ID, Name: v.File.Name, Key: v.File.Key, URL: v.File.URL, Hash: v.File.Hash, Size: v.File.Size,
+		Notes: v.ReleaseNotes.Locales(),
+	}
+}
+
+func (o offer) version(app string) *catalog.Version {
+	notes := catalog.Text{}
+	for _, locale := range o.Notes {
+		notes[locale] = ""
+	}
+	return &catalog.Version{
+		ID: o.ID, Number: o.Number, Channel: catalog.Listed, Strict: o.Strict, ReleaseNotes: notes,
+		Compatibility: []catalog.Compat{{App: app, Min: o.Min, Max: o.Max}},
+		File: catalog.File{
+			ID: o.FileID, VersionID: o.ID, Name: o.Name, Key: o.Key, URL: o.URL,
+			Hash: o.Hash, Size: o.Size, Status: catalog.Public,
+		},
+	}
+}
+
+// choosable returns the versions that catalog.Choose can choose for some version of
+// app, newest first. Of several with the same range that is only the newest, which
+// keeps the row short for an add-on with a thousand versions.
+func choosable(versions []*catalog.Version, app catalog.App) []offer {
+	versions = slices.Clone(versions)
+	slices.SortFunc(versions, func(v, w *catalog.Version) int {
+		if c := catalog.Compare(w.Number, v.Number); c != 0 {
+			return c
+		}
+		return cmp.Compare(w.ID, v.ID)
+	})
+	offers := []offer{}
+	type reach struct {
+		catalog.Compat
+		strict bool
+	}
+	seen := map[reach]bool{}
+	for _, v := range versions {
+		c, runs := v.For(app)
+		if !runs || !v.Offered() || seen[reach{c, v.Strict}] {
+			continue
+		}
+		seen[reach{c, v.Strict}] = true
+		offers = append(offers, newOffer(v, c))
+	}
+	return offers
+}
+
+// offered reads what choosable needs of an add-on's offered versions, and Created.
+func (h handle) offered(ctx context.Context, addonID int64) ([]*catalog.Version, error) {
+	versions, err := list(ctx, h, qSaveOffers, `SELECT v.id, v.number, v.strict, v.created, f.id, f.name, f.content, f.url, f.hash, f.size
+		FROM versions v JOIN files f ON f.version_id = v.id WHERE v.addon_id = ? AND v.offered = 1`+newestFirst, []any{addonID},
+		func(r row, to **catalog.Version) error {
+			v := &catalog.Version{Channel: catalog.Listed, File: catalog.File{Status: catalog.Public}}
+			*to = v
+			return r.Scan(&v.ID, &v.Number, &v.Strict, fromSeconds(&v.Created),
+				&v.File.ID, &v.File.Name, &v.File.Key, &v.File.URL, &v.File.Hash, &v.File.Size)
+		})
+	if err != nil {
+		return nil, err
+	}
+	return versions, h.attachCompat(ctx, versions)
+}
+
+// saveOffers writes what Candidates reads.
+func (h handle) saveOffers(ctx context.Context, a *catalog.Addon, versions []*catalog.Version) error {
+	if _, err := h.exec(ctx, qSaveOffers, "DELETE FROM offers WHERE guid = ?", a.GUID); err != nil {
+		return err
+	}
+	switch a.Status {
+	case catalog.Disabled, catalog.Deleted:
+		return nil
+	case catalog.Public:
+	default:
+		versions = nil // in review: known, but nothing is offered
+	}
+	apps := catalog.Apps()
+	var args []any
+	for _, app := range apps {
+		args = append(args, a.GUID, app.Slug, a.Slug, asJSON(choosable(versions, app)))
+	}
+	_, err := h.exec(ctx, qSaveOffers, "INSERT INTO offers (guid, app, slug, versions)"+values(len(apps), 4), args...)
+	return err
+}
