@@ -126,7 +126,7 @@ type File struct {
 
 // License of a version. Its text is in the version's own answer alone.
 type License struct {
-	ID       int64     `json:"id"`
+	ID       int64     `json:"id,omitempty"`
 	IsCustom bool      `json:"is_custom"`
 	Name     Text      `json:"name"`
 	Slug     *string   `json:"slug"`

@@ -126,7 +126,7 @@ func (w writer) authors(authors []catalog.Author) []Author {
 	answer := make([]Author, 0, len(authors))
 	for _, a := range authors {
 		answer = append(answer, Author{
-			ID: a.ID, Name: a.Name, Username: a.Username, URL: w.links.Author(a.ID), PictureURL: Given[string](nil),
+			ID: a.ID, Name: a.Name, Username: a.Username, URL: w.links.Author(a), PictureURL: Given[string](nil),
 		})
 	}
 	return answer

@@ -3,6 +3,7 @@ package amo
 import (
 	"fmt"
 	"net/url"
+	"strconv"
 
 	"addons/server/catalog"
 )
@@ -40,8 +41,12 @@ func (l Links) Addon(a *catalog.Addon) string {
 }
 
 // Author is the address of the page of the author's add-ons.
-func (l Links) Author(id int64) string {
-	return fmt.Sprintf("%s/%s/%s/user/%d/", l.Base, l.locale(), catalog.Firefox.Slug, id)
+func (l Links) Author(a catalog.Author) string {
+	name := a.Username
+	if name == "" {
+		name = strconv.FormatInt(a.ID, 10)
+	}
+	return fmt.Sprintf("%s/%s/%s/user/%s/", l.Base, l.locale(), catalog.Firefox.Slug, url.PathEscape(name))
 }
 
 // Media is the address of a stored picture.
