@@ -7,11 +7,17 @@
 package load
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 
+	"addons/server/catalog"
 	"addons/server/file"
 	"addons/server/store"
+	"addons/server/xpi"
 )
 
 // Loader loads add-ons. It is safe for concurrent use.
@@ -42,17 +48,65 @@ type Refusal struct {
 	Why  error // wraps catalog.ErrInvalid if the item is at fault
 }
 
-// Progress is told after every item how many of how many are done. It is called
-// from one goroutine at a time. nil is nobody.
-type Progress func(done, total int, name string)
+// String is the refusal as a line.
+func (r Refusal) String() string { return r.Path + ": " + r.Why.Error() }
 
-// Paths loads packages (.xpi, .zip), unpacked folders and API JSON (.json,
-// .jsonl). A folder without a manifest.json is searched for them.
-func (l *Loader) Paths(ctx context.Context, paths []string, progress Progress) (Report, error) {
-	return Report{}, nil
+func (r *Report) count(s store.Saved) {
+	switch {
+	case s.New:
+		r.New++
+	case s.Changed:
+		r.Updated++
+	default:
+		r.Unchanged++
+	}
 }
 
-// Sample loads the sample catalogue: about n add-ons that depend on seed alone.
-func (l *Loader) Sample(ctx context.Context, seed uint64, n int, progress Progress) (Report, error) {
-	return Report{}, nil
+func (r *Report) refuse(path string, why error) {
+	r.Refused = append(r.Refused, Refusal{path, why})
+}
+
+// fatal tells what makes it pointless to go on: the load was called off, or the
+// platform, not the item, is at fault.
+func fatal(ctx context.Context, err error) bool {
+	return ctx.Err() != nil || errors.Is(err, catalog.ErrUnavailable) || errors.Is(err, errStorage)
+}
+
+// errStorage marks errors of the file store: a full disk refuses everything that
+// follows, too.
+var errStorage = errors.New("file store")
+
+// put stores bytes.
+func (l *Loader) put(ctx context.Context, body []byte) (file.Blob, error) {
+	blob, err := l.files.Put(ctx, bytes.NewReader(body), xpi.MaxArchive)
+	if err != nil {
+		return blob, fmt.Errorf("%w: %w", errStorage, err)
+	}
+	return blob, nil
+}
+
+// save writes one add-on and its index job in one transaction.
+func (l *Loader) save(ctx context.Context, in store.Import) (store.Saved, error) {
+	in.Jobs = l.index
+	return l.db.Save(ctx, in)
+}
+
+// tracker counts items for a progress callback.
+func tracker(progress func(done, total int, name string), total int) func(name string) {
+	done := 0
+	return func(name string) {
+		done++
+		if progress != nil {
+			progress(done, total, name)
+		}
+	}
+}
+
+// plain takes the path out of a file system's error: the refusal names it already.
+func plain(err error) error {
+	var at *fs.PathError
+	if errors.As(err, &at) {
+		return fmt.Errorf("%s: %w", at.Op, at.Err)
+	}
+	return err
 }

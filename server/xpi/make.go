@@ -20,7 +20,7 @@ type Spec struct {
 	GUID            string
 	Version         string
 	DefaultLocale   string       // "" is en-US
-	Name            catalog.Text // with more than one locale, the package gets _locales
+	Name            catalog.Text // with any locale but en-US, the package gets _locales
 	Summary         catalog.Text
 	Author          string
 	Homepage        string
@@ -224,7 +224,7 @@ func (spec Spec) language(m map[string]any, files map[string][]byte) {
 
 // localize writes name and description, through _locales if there are several languages.
 func (spec Spec) localize(m map[string]any, files map[string][]byte) {
-	if len(spec.Name) == 1 && len(spec.Summary) <= 1 {
+	if spec.DefaultLocale == "en-US" && len(spec.Name) == 1 && len(spec.Summary) <= 1 {
 		m["name"] = spec.Name[spec.DefaultLocale]
 		if s := spec.Summary[spec.DefaultLocale]; s != "" {
 			m["description"] = s
