@@ -6,30 +6,29 @@ import (
 	"time"
 )
 
-// Transport returns base (nil: http.DefaultTransport) with every exchange timed
-// as http_client_request_duration_seconds. peer is the fixed name of who is asked
-// ("elasticsearch", "sentry"), not an address. The time ends with the response's
-// headers; an exchange without a response has the status "error".
+// Transport returns base (nil: http.DefaultTransport) with every request timed
+// until its response's header or its failure. peer is a constant of the code
+// that says who is called ("elasticsearch", "sentry"), never a host name, which
+// a user or a configuration could choose.
+// https://opentelemetry.io/docs/specs/semconv/http/http-metrics/#http-client
 func (r *Registry) Transport(peer string, base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = http.DefaultTransport
 	}
-	return &transport{base, peer, r.Histogram(Desc{
+	return &transport{peer: peer, base: base, durations: r.Histogram(Desc{
 		Name:   "http_client_request_duration_seconds",
-		Help:   "Time of outgoing HTTP requests until the response's headers.",
-		Labels: []Label{L("peer"), L("http_request_method"), L("http_response_status_code")},
-		Keys:   []string{"http.{peer}.{http_request_method}"},
-		Span:   "http",
+		Help:   "Time of an HTTP request to another service until the response's header; status \"error\" if there was none.",
+		Labels: []Label{L("server"), L("http_request_method"), L("http_response_status_code")},
 	})}
 }
 
 type transport struct {
-	base http.RoundTripper
-	peer string
-	took *HistogramVec
+	peer      string
+	base      http.RoundTripper
+	durations *HistogramVec
 }
 
-// RoundTrip implements http.RoundTripper.
+// RoundTrip does what base does, and times it.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	start := time.Now()
 	resp, err := t.base.RoundTrip(req)
@@ -37,6 +36,25 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err == nil {
 		status = strconv.Itoa(resp.StatusCode)
 	}
-	t.took.With(t.peer, req.Method, status).Observe(req.Context(), time.Since(start))
+	t.durations.With(t.peer, method(req.Method), status).Observe(req.Context(), time.Since(start))
 	return resp, err
+}
+
+// CloseIdleConnections lets http.Client.CloseIdleConnections through to base.
+func (t *transport) CloseIdleConnections() {
+	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// method is the method if it is one of HTTP's, so that the label stays a closed set.
+func method(m string) string {
+	switch m {
+	case "":
+		return http.MethodGet
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return m
+	}
+	return "_OTHER"
 }

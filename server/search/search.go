@@ -13,6 +13,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"addons/server/catalog"
@@ -91,8 +94,8 @@ type Query struct {
 	Text       string   // words in any language; cut after 200 characters
 	Types      []string // any of
 	App        string
-	AppVersion string // needs App
-	Category   string // slug; of App if that is given
+	AppVersion string   // needs App
+	Category   string   // slug; of App if that is given
 	Tags       []string // all of
 	Authors    []string // any of: name, user name or id
 	GUIDs      []string // any of, case-sensitive
@@ -135,49 +138,175 @@ type Hit struct {
 // Index is a search engine with limits and metrics. Safe for concurrent use.
 type Index struct {
 	driver  driver
-	log     *slog.Logger
 	metrics *instruments
 	breaker breaker
 }
 
+// driver is an engine. Its errors wrap catalog.ErrUnavailable when it is down.
+type driver interface {
+	name() string // in metrics: "bleve", "es"
+	put(context.Context, []document) error
+	delete(context.Context, []int64) error
+	search(context.Context, plan) (Result, error)
+	count(context.Context) (int, error)
+	check(context.Context) error
+	reset(context.Context) error
+	close() error
+}
+
 // Open opens the index at a URL: bleve:PATH, bleve::memory: or
-// elasticsearch://[user:password@]host:port/index (parameters tls=true and
-// refresh=true). Elasticsearch is not contacted before the first use.
+// elasticsearch://[user:password@]host:port/index, with the parameters tls=true
+// and refresh=true (what was Put is found at once: for tests). A folder belongs
+// to one process. Elasticsearch is not contacted before the first use. An index
+// that another version of this package made is not used: Count is 0 then.
 func Open(rawURL string, reg *metrics.Registry, log *slog.Logger) (*Index, error) {
-	return nil, errors.New("search: not built yet")
+	d, err := openDriver(rawURL, reg, log)
+	if err != nil {
+		return nil, err
+	}
+	return &Index{driver: d, metrics: newInstruments(reg, d.name())}, nil
+}
+
+func openDriver(rawURL string, reg *metrics.Registry, log *slog.Logger) (driver, error) {
+	scheme, rest, _ := strings.Cut(rawURL, ":")
+	switch scheme {
+	case "bleve":
+		path, parameters, _ := strings.Cut(rest, "?")
+		if path == "" || parameters != "" {
+			return nil, errors.New("search: want bleve:FOLDER or bleve::memory:, without parameters")
+		}
+		if path == ":memory:" {
+			path = ""
+		}
+		return openBleve(path, log)
+	case "elasticsearch":
+		u, err := url.Parse(rawURL)
+		if err != nil { // which would quote the URL with its password
+			return nil, errors.New("search: the elasticsearch URL cannot be read: want elasticsearch://[user:password@]host:port/index")
+		}
+		return openElastic(u, reg, log)
+	}
+	return nil, fmt.Errorf("search: unknown engine %q: want bleve:FOLDER, bleve::memory: or elasticsearch://host:port/index", scheme)
 }
 
 // Put adds or replaces add-ons; those that are not public are removed. bleve
 // shows them at once, Elasticsearch within a second.
-func (ix *Index) Put(ctx context.Context, docs ...Doc) error { return nil }
+func (ix *Index) Put(ctx context.Context, docs ...Doc) error {
+	var shown []document
+	var hidden []int64
+	for _, d := range docs {
+		if d.Status == catalog.Public {
+			shown = append(shown, newDocument(d))
+		} else {
+			hidden = append(hidden, d.ID)
+		}
+	}
+	for some := range slices.Chunk(shown, chunk) {
+		if err := ix.run(ctx, opPut, func(ctx context.Context) error { return ix.driver.put(ctx, some) }); err != nil {
+			return err
+		}
+	}
+	return ix.Delete(ctx, hidden...)
+}
 
 // Delete removes add-ons; ids that are not there are no error.
-func (ix *Index) Delete(ctx context.Context, ids ...int64) error { return nil }
+func (ix *Index) Delete(ctx context.Context, ids ...int64) error {
+	for some := range slices.Chunk(ids, chunk) {
+		if err := ix.run(ctx, opDelete, func(ctx context.Context) error { return ix.driver.delete(ctx, some) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Search finds add-ons. Errors wrap catalog.ErrInvalid for a query that makes no
 // sense (never because of its Text) and catalog.ErrUnavailable.
-func (ix *Index) Search(ctx context.Context, q Query) (Result, error) { return Result{}, nil }
+func (ix *Index) Search(ctx context.Context, q Query) (Result, error) {
+	p, ok, err := searchPlan(q)
+	return ix.find(ctx, opSearch, p, ok, err)
+}
 
 // Complete finds add-ons whose name goes on from what was typed so far, within
 // the filters of q. q.Text and q.Sort are not used; a Limit of 0 is 10.
 func (ix *Index) Complete(ctx context.Context, prefix string, q Query) (Result, error) {
-	return Result{}, nil
+	p, ok, err := completionPlan(prefix, q)
+	return ix.find(ctx, opComplete, p, ok, err)
 }
 
+// find runs a plan. Without ok nothing can match, and the engine is not asked.
+func (ix *Index) find(ctx context.Context, op string, p plan, ok bool, bad error) (result Result, err error) {
+	start := time.Now()
+	if bad != nil || !ok {
+		ix.metrics.operation(op, outcome(bad)).Observe(ctx, time.Since(start))
+		return Result{}, bad
+	}
+	err = ix.run(ctx, op, func(ctx context.Context) error {
+		result, err = ix.driver.search(ctx, p)
+		if err == nil && result.Partial {
+			return errPartial
+		}
+		return err
+	})
+	if errors.Is(err, errPartial) {
+		ix.metrics.partial.Inc()
+		err = nil
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	ix.metrics.timer.Observe(ctx, time.Since(start))
+	ix.metrics.took.Observe(ctx, result.Took)
+	return result, nil
+}
+
+// errPartial marks an answer that lacks something, for run's metrics; callers
+// see Result.Partial.
+var errPartial = errors.New("partial")
+
 // Count says how many add-ons are in the index.
-func (ix *Index) Count(ctx context.Context) (int, error) { return 0, nil }
+func (ix *Index) Count(ctx context.Context) (n int, err error) {
+	err = ix.run(ctx, opCount, func(ctx context.Context) error {
+		n, err = ix.driver.count(ctx)
+		return err
+	})
+	return n, err
+}
 
 // Check says whether the engine answers.
-func (ix *Index) Check(ctx context.Context) error { return nil }
+func (ix *Index) Check(ctx context.Context) error {
+	return ix.run(ctx, opCheck, ix.driver.check)
+}
 
 // Reset empties the index. Until all is Put again, little is found.
-func (ix *Index) Reset(ctx context.Context) error { return nil }
+func (ix *Index) Reset(ctx context.Context) error {
+	return ix.run(ctx, opReset, ix.driver.reset)
+}
 
-// Close ends the use of the index.
-func (ix *Index) Close() error { return nil }
+// Close ends the use of the index, when no call is under way.
+func (ix *Index) Close() error { return ix.driver.close() }
 
-type driver interface{}
-type instruments struct{}
-type breaker struct{}
+// run makes one call to the engine: deadline, breaker, metrics.
+func (ix *Index) run(ctx context.Context, op string, call func(context.Context) error) error {
+	start := time.Now()
+	err := ix.guarded(ctx, op, call)
+	ix.metrics.operation(op, outcome(err)).Observe(ctx, time.Since(start))
+	return err
+}
 
-var _ = fmt.Sprint
+func (ix *Index) guarded(parent context.Context, op string, call func(context.Context) error) error {
+	// A check asks the engine itself: it is how people see that it is back.
+	if op != opCheck && !ix.breaker.allow() {
+		return fmt.Errorf("search: %w: %s has been down, and is tried again within a second", catalog.ErrUnavailable, ix.driver.name())
+	}
+	ctx, cancel := context.WithTimeout(parent, timeouts[op])
+	defer cancel()
+	err := call(ctx)
+	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, catalog.ErrUnavailable) {
+		err = fmt.Errorf("search: %s %s: %w: %w", ix.driver.name(), op, catalog.ErrUnavailable, err)
+	}
+	// Nobody waiting any longer says nothing about the engine.
+	if parent.Err() == nil {
+		ix.breaker.done(errors.Is(err, catalog.ErrUnavailable))
+	}
+	return err
+}

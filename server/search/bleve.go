@@ -1,0 +1,258 @@
+package search
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/blevesearch/bleve/v2"
+	"github.com/blevesearch/bleve/v2/analysis"
+	blevedocument "github.com/blevesearch/bleve/v2/document"
+	"github.com/blevesearch/bleve/v2/index/scorch"
+	blevesearch "github.com/blevesearch/bleve/v2/search"
+	index "github.com/blevesearch/bleve_index_api"
+)
+
+// bleveDriver keeps the index in this process, in memory or in a folder that
+// belongs to this process alone.
+type bleveDriver struct {
+	path string // "" in memory
+	log  *slog.Logger
+	// slots bounds the searches under way, and with them memory: each holds the
+	// keys of its best hits. More than a few per processor would not be faster.
+	slots chan struct{}
+
+	mu    sync.RWMutex // held for writing while index is replaced
+	index bleve.Index
+}
+
+// openBleve opens the folder's index, or makes one. What an older program made
+// in another way is removed: it can always be made again from the database.
+func openBleve(folder string, log *slog.Logger) (*bleveDriver, error) {
+	d := &bleveDriver{log: log, slots: make(chan struct{}, 2*runtime.GOMAXPROCS(0))}
+	if folder != "" {
+		d.path = filepath.Join(folder, fingerprint("bleve 1"))
+		if err := os.MkdirAll(folder, 0o755); err != nil {
+			return nil, fmt.Errorf("search index in %s: %w", folder, err)
+		}
+	}
+	var err error
+	if d.index, err = d.open(); err != nil {
+		return nil, err
+	}
+	d.removeOthers(folder)
+	return d, nil
+}
+
+func (d *bleveDriver) open() (bleve.Index, error) {
+	// Bolt waits for ever for a file that another process holds unless told otherwise.
+	config := map[string]any{"bolt_timeout": "1s"}
+	if d.path == "" {
+		return bleve.NewUsing("", bleve.NewIndexMapping(), scorch.Name, scorch.Name, config)
+	}
+	ix, err := bleve.OpenUsing(d.path, config)
+	switch {
+	case err == nil:
+		return ix, nil
+	case errors.Is(err, bleve.ErrorIndexPathDoesNotExist):
+	case strings.Contains(err.Error(), "timeout"): // bbolt's ErrTimeout, which bleve does not wrap
+		return nil, fmt.Errorf("search index %s is in use by another process: stop it, or give each its own folder: %w", d.path, err)
+	default:
+		d.log.Warn("search index is damaged and begun anew", "path", d.path, "error", err)
+		if err := os.RemoveAll(d.path); err != nil {
+			return nil, fmt.Errorf("damaged search index %s: %w", d.path, err)
+		}
+	}
+	ix, err = bleve.NewUsing(d.path, bleve.NewIndexMapping(), scorch.Name, scorch.Name, config)
+	if err != nil {
+		return nil, fmt.Errorf("search index %s: %w", d.path, err)
+	}
+	return ix, nil
+}
+
+// removeOthers removes the indexes of other versions of this program.
+func (d *bleveDriver) removeOthers(folder string) {
+	metas, err := filepath.Glob(filepath.Join(folder, "*", "index_meta.json"))
+	if folder == "" || err != nil {
+		return
+	}
+	for _, meta := range metas {
+		other := filepath.Dir(meta)
+		if other == d.path {
+			continue
+		}
+		d.log.Info("search index of another version removed", "path", other)
+		if err := os.RemoveAll(other); err != nil {
+			d.log.Warn("old search index stays", "path", other, "error", err)
+		}
+	}
+}
+
+func (*bleveDriver) name() string { return "bleve" }
+
+func (d *bleveDriver) put(_ context.Context, docs []document) error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	batch := d.index.NewBatch()
+	for _, doc := range docs {
+		if err := batch.IndexAdvanced(doc.bleve()); err != nil {
+			return fmt.Errorf("search: add-on %d: %w", doc.id, err)
+		}
+	}
+	return d.index.Batch(batch)
+}
+
+func (d *bleveDriver) delete(_ context.Context, ids []int64) error {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	batch := d.index.NewBatch()
+	for _, id := range ids {
+		batch.Delete(strconv.FormatInt(id, 10))
+	}
+	return d.index.Batch(batch)
+}
+
+// bleve is doc as bleve stores it: past its mapping, for there is nothing to analyse.
+func (doc document) bleve() *blevedocument.Document {
+	out := blevedocument.NewDocument(strconv.FormatInt(doc.id, 10))
+	for field, terms := range doc.terms {
+		out.AddField(blevedocument.NewTextFieldCustom(field, nil, []byte(strings.Join(terms, separator)), index.IndexField|index.SkipFreqNorm, termList{}))
+	}
+	for field, number := range doc.numbers {
+		out.AddField(blevedocument.NewNumericFieldWithIndexingOptions(field, nil, number, index.IndexField|index.DocValues|index.SkipFreqNorm))
+	}
+	if doc.order != "" {
+		out.AddField(blevedocument.NewTextFieldCustom(orderName, nil, []byte(doc.order), index.IndexField|index.DocValues|index.SkipFreqNorm, nil))
+	}
+	return out
+}
+
+// separator stands between a field's terms. No term has a line end: words have
+// none, and for slugs, GUIDs and the like it would only split a term that matches nothing sensible.
+const separator = "\n"
+
+// termList is the analyzer that takes a list of terms as it is.
+type termList struct{}
+
+func (termList) Analyze(list []byte) analysis.TokenStream {
+	var tokens analysis.TokenStream
+	for i, t := range bytes.Split(list, []byte(separator)) {
+		tokens = append(tokens, &analysis.Token{Term: t, Position: i + 1, End: len(t)})
+	}
+	return tokens
+}
+
+func (d *bleveDriver) search(ctx context.Context, p plan) (Result, error) {
+	select {
+	case d.slots <- struct{}{}:
+		defer func() { <-d.slots }()
+	case <-ctx.Done():
+		return Result{}, fmt.Errorf("search: too many at once: %w", ctx.Err())
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	req := bleve.NewSearchRequestOptions(planQuery{p}, p.limit, p.offset, false)
+	req.Sort = p.bleveSort()
+	found, err := d.index.SearchInContext(ctx, req)
+	if err != nil {
+		return Result{}, err
+	}
+	result := Result{Total: int(found.Total), Took: found.Took, Hits: make([]Hit, 0, len(found.Hits))}
+	for _, match := range found.Hits {
+		id, err := strconv.ParseInt(match.ID, 10, 64)
+		if err != nil {
+			return Result{}, fmt.Errorf("search: document %q in the index is no add-on", match.ID)
+		}
+		hit := Hit{ID: id}
+		if p.scored() {
+			hit.Score = match.Score
+		}
+		result.Hits = append(result.Hits, hit)
+	}
+	return result, nil
+}
+
+func (p plan) bleveSort() blevesearch.SortOrder {
+	if p.random {
+		return blevesearch.SortOrder{&shuffle{seed: rand.Uint64()}}
+	}
+	var by blevesearch.SortOrder
+	for _, o := range p.sort {
+		switch o.field {
+		case "":
+			by = append(by, &blevesearch.SortScore{Desc: o.desc})
+		case orderName:
+			by = append(by, &blevesearch.SortField{Field: o.field, Desc: o.desc, Type: blevesearch.SortFieldAsString})
+		default:
+			by = append(by, &blevesearch.SortField{Field: o.field, Desc: o.desc, Type: blevesearch.SortFieldAsNumber})
+		}
+	}
+	return by
+}
+
+// shuffle sorts by chance, the same chance for one document within one search.
+type shuffle struct{ seed uint64 }
+
+func (s *shuffle) Value(m *blevesearch.DocumentMatch) string {
+	var number uint64
+	for _, b := range m.IndexInternalID {
+		number = number<<8 | uint64(b)
+	}
+	return strconv.FormatUint(rand.New(rand.NewPCG(s.seed, number)).Uint64(), 36)
+}
+
+func (*shuffle) UpdateVisitor(string, []byte)    {}
+func (*shuffle) DecodeValue(value string) string { return value }
+func (*shuffle) Descending() bool                { return false }
+func (*shuffle) RequiresDocID() bool             { return false }
+func (*shuffle) RequiresScoring() bool           { return false }
+func (*shuffle) RequiresFields() []string        { return nil }
+func (*shuffle) Reverse()                        {}
+func (s *shuffle) Copy() blevesearch.SearchSort  { return s }
+
+func (d *bleveDriver) count(context.Context) (int, error) {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	n, err := d.index.DocCount()
+	return int(n), err
+}
+
+// check asks for one document: it needs the folder, the dictionary and the store.
+func (d *bleveDriver) check(ctx context.Context) error {
+	_, err := d.search(ctx, plan{sort: []order{{numberID, false}}, limit: 1})
+	return err
+}
+
+func (d *bleveDriver) reset(context.Context) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.index.Close(); err != nil {
+		return err
+	}
+	if d.path != "" {
+		if err := os.RemoveAll(d.path); err != nil {
+			return err
+		}
+	}
+	fresh, err := d.open()
+	if err != nil {
+		return err
+	}
+	d.index = fresh
+	return nil
+}
+
+func (d *bleveDriver) close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.index.Close()
+}
