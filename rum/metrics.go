@@ -1,9 +1,34 @@
 package rum
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Metric is what METRICS.md says of one of this package's metrics.
+type Metric struct {
+	Name, Help string
+	Labels     []string
+}
+
+// Metrics lists the package's metrics, by name.
+func Metrics() []Metric {
+	all := []Metric{beaconsMetric, droppedMetric, phasesMetric}
+	for _, v := range vitalBuckets {
+		all = append(all, Metric{v.name, v.help, vitalLabels})
+	}
+	slices.SortFunc(all, func(a, b Metric) int { return cmp.Compare(a.Name, b.Name) })
+	return all
+}
+
+var (
+	beaconsMetric = Metric{"rum_beacons_total", "Beacons received, by what became of them.", []string{"outcome"}}
+	droppedMetric = Metric{"rum_values_dropped_total", "Values in beacons that cannot be true, by metric and reason.", []string{"metric", "reason"}}
+	phasesMetric  = Metric{"rum_navigation_phase_seconds", "Time in each phase of a navigation, as the browser saw it.", []string{"page", "phase", "device"}}
+	vitalLabels   = []string{"page", "device", "connection"}
 )
 
 // instruments are the package's Prometheus metrics. Every label has a closed set
@@ -30,32 +55,31 @@ var vitalBuckets = []struct {
 
 func newInstruments(reg prometheus.Registerer) *instruments {
 	m := &instruments{
-		beacons: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "rum_beacons_total", Help: "Beacons received, by what became of them.",
-		}, []string{"outcome"}),
-		dropped: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "rum_values_dropped_total", Help: "Values in beacons that cannot be true, by metric and reason.",
-		}, []string{"metric", "reason"}),
-		phases: histogram("rum_navigation_phase_seconds", "Time in each phase of a navigation, as the browser saw it.",
-			[]float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}, "page", "phase", "device"),
-		vitals: map[string]*prometheus.HistogramVec{},
+		beacons: counter(beaconsMetric),
+		dropped: counter(droppedMetric),
+		phases:  histogram(phasesMetric, []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}),
+		vitals:  map[string]*prometheus.HistogramVec{},
 	}
 	reg.MustRegister(m.beacons, m.dropped, m.phases)
 	for _, outcome := range []string{accepted, malformed, tooLarge, limited} {
 		m.beacons.WithLabelValues(outcome)
 	}
 	for _, v := range vitalBuckets {
-		m.vitals[v.vital] = histogram(v.name, v.help, v.buckets, "page", "device", "connection")
+		m.vitals[v.vital] = histogram(Metric{v.name, v.help, vitalLabels}, v.buckets)
 		reg.MustRegister(m.vitals[v.vital])
 	}
 	return m
 }
 
-func histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
+func counter(m Metric) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: m.Name, Help: m.Help}, m.Labels)
+}
+
+func histogram(m Metric, buckets []float64) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: name, Help: help, Buckets: buckets,
+		Name: m.Name, Help: m.Help, Buckets: buckets,
 		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
-	}, labels)
+	}, m.Labels)
 }
 
 // observe records one sample, with the trace of the page's response as exemplar.

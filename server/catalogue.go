@@ -8,14 +8,15 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/prometheus/client_golang/prometheus"
-
+	"addons/rum"
 	"addons/server/health"
 	"addons/server/metrics"
 )
 
 // Reindex builds the search index anew from the database.
-func (s *Server) Reindex(ctx context.Context, progress Progress) error { return s.site.Reindex(ctx, progress) }
+func (s *Server) Reindex(ctx context.Context, progress Progress) error {
+	return s.site.Reindex(ctx, func(done int) { progress(done, 0, "") })
+}
 
 // Check uses every backend once.
 func (s *Server) Check(ctx context.Context) health.Report { return s.checks.Run(ctx) }
@@ -43,29 +44,24 @@ the label's value.
 
 ## The site: job "addons"
 
-| Prometheus | kind | labels | statsd keys | what it tells |
-|---|---|---|---|---|
-`)
-	for _, d := range s.registry.Catalogue() {
-		fmt.Fprintf(w, "| `%s` | %s | %s | %s | %s |\n", d.Name, d.Kind, labels(d.Labels), quoted(d.Keys), d.Help)
-	}
+`+tableHead)
+	writeTable(w, s.registry.Catalogue())
 	fmt.Fprint(w, "\nAlso Go's runtime (`go_*`), the process (`process_*`) and the connection pools (`go_sql_*`).\n\n"+
-		"## The sidecar: job \"statsd-relay\"\n\n| Prometheus | what it tells |\n|---|---|\n")
-	return writeFamilies(w, s.relay.Gatherer())
-}
-
-// writeFamilies lists what a gatherer has of the sidecar's own: relay_* and rum_*.
-func writeFamilies(w io.Writer, g prometheus.Gatherer) error {
-	families, err := g.Gather()
-	if err != nil {
-		return err
-	}
-	for _, f := range families {
-		if strings.HasPrefix(f.GetName(), "relay_") || strings.HasPrefix(f.GetName(), "rum_") {
-			fmt.Fprintf(w, "| `%s` | %s |\n", f.GetName(), f.GetHelp())
-		}
+		"## The sidecar: job \"statsd-relay\"\n\n"+tableHead)
+	writeTable(w, s.relay.Catalogue())
+	fmt.Fprint(w, "\n## What browsers measure: job \"statsd-relay\"\n\n| Prometheus | labels | what it tells |\n|---|---|---|\n")
+	for _, m := range rum.Metrics() {
+		fmt.Fprintf(w, "| `%s` | %s | %s |\n", m.Name, quoted(m.Labels), m.Help)
 	}
 	return nil
+}
+
+const tableHead = "| Prometheus | kind | labels | statsd keys | what it tells |\n|---|---|---|---|---|\n"
+
+func writeTable(w io.Writer, all []metrics.Declared) {
+	for _, d := range all {
+		fmt.Fprintf(w, "| `%s` | %s | %s | %s | %s |\n", d.Name, d.Kind, labels(d.Labels), quoted(d.Keys), d.Help)
+	}
 }
 
 // labels shows a closed label set with its values.

@@ -50,6 +50,7 @@ type Config struct {
 	Workers int           // tasks at the same time
 	Drain   time.Duration // between "not ready" and closing the listeners, for the load balancer to notice
 	Debug   bool          // show what each page cost at its foot
+	Drills  bool          // routes that fail on purpose, to see that alerts work
 	Version health.Version
 }
 
@@ -59,6 +60,7 @@ type RelayConfig struct {
 	HTTP     string        // its /metrics and status, and the Prometheus query API
 	Flush    time.Duration // between flushes to Graphite
 	Graphite string        // carbon's plaintext address, "" for none
+	Prefix   string        // statsd's globalPrefix: PREFIX.counters.KEY.count…; "" for its legacy names, stats.KEY…
 	Scrape   time.Duration // between scrapes and rule evaluations
 }
 

@@ -135,7 +135,7 @@ func (s *Server) pages() (http.Handler, error) {
 	}
 	config := web.Config{
 		Site: s.site, Update: update.New(s.db, s.cache, s.base, s.registry), Beacon: beacon, BaseURL: s.base,
-		Registry: s.registry, Faults: s.faults, Health: s.checks, Version: s.config.Version, Log: s.log, Debug: s.config.Debug,
+		Registry: s.registry, Faults: s.faults, Health: s.checks, Version: s.config.Version, Log: s.log, Debug: s.config.Debug, Drills: s.config.Drills,
 	}
 	if beacon != nil {
 		config.Script = rum.Script()

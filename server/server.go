@@ -6,29 +6,23 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"sync/atomic"
-	"time"
 
 	"github.com/smira/go-statsd"
 
-	"addons/rum"
 	"addons/server/cache"
 	"addons/server/fault"
 	"addons/server/file"
 	"addons/server/health"
-	"addons/server/load"
 	"addons/server/metrics"
-	"addons/server/ops"
 	"addons/server/search"
 	"addons/server/site"
 	"addons/server/store"
 	"addons/server/task"
-	"addons/server/update"
-	"addons/server/web"
 	"addons/statsd-relay"
 	"addons/statsd-relay/tsdb"
 )
@@ -129,7 +123,10 @@ func (s *Server) openRelay(context.Context) error {
 	if c == nil {
 		return nil
 	}
-	r, err := relay.New(relay.Config{UDP: c.UDP, TCP: c.TCP, Flush: c.Flush, Graphite: c.Graphite}, s.log)
+	r, err := relay.New(relay.Config{
+		UDP: c.UDP, TCP: c.TCP, Flush: c.Flush, Graphite: c.Graphite,
+		Naming: relay.Naming{Modern: c.Prefix != "", Prefix: c.Prefix},
+	}, s.log)
 	s.relay = r
 	return err
 }
@@ -198,6 +195,12 @@ func (s *Server) openSite(context.Context) error {
 	s.site = site.New(site.Deps{
 		DB: s.db, Cache: s.cache, Index: s.index, Files: s.files, Queue: s.queue, Log: s.log, Registry: s.registry,
 	})
-	s.opened.push("site", s.site.Close)
+	s.opened.pushPlain("site", s.site.Close)
+	s.checks.Add("serving", true, func(context.Context) error {
+		if s.draining.Load() {
+			return errors.New("going down")
+		}
+		return nil
+	})
 	return nil
 }

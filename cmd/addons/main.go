@@ -86,10 +86,11 @@ type siteFlags struct {
 	BaseURL string        `help:"Scheme and host by which the world knows the site, as https://addons.example.org." name:"base-url" env:"ADDONS_BASE_URL"`
 	Drain   time.Duration `help:"Wait between \"not ready\" and closing, for a load balancer to notice." default:"0s" env:"ADDONS_DRAIN"`
 	Debug   bool          `help:"Show at the foot of each page what it cost." env:"ADDONS_DEBUG"`
+	Drills  bool          `help:"Serve /__drill__/panic, which fails on purpose: to see that errors are counted, reported and alerted." env:"ADDONS_DRILLS"`
 }
 
 func (f siteFlags) apply(c *server.Config) {
-	c.Site, c.Public, c.BaseURL, c.Drain, c.Debug = true, f.Public, f.BaseURL, f.Drain, f.Debug
+	c.Site, c.Public, c.BaseURL, c.Drain, c.Debug, c.Drills = true, f.Public, f.BaseURL, f.Drain, f.Debug, f.Drills
 }
 
 // adminFlag is the address of the operators' pages.
@@ -106,6 +107,7 @@ type up struct {
 	StatsdUDP string        `help:"Address for statsd lines over UDP." name:"statsd-udp" default:"127.0.0.1:8125" env:"ADDONS_STATSD_UDP"`
 	StatsdTCP string        `help:"Address for statsd lines over TCP." name:"statsd-tcp" default:"127.0.0.1:8125" env:"ADDONS_STATSD_TCP"`
 	Graphite  string        `help:"Carbon's plaintext address, host:2003; none by default." env:"ADDONS_GRAPHITE"`
+	Prefix    string        `help:"Names in Graphite are PREFIX.counters.KEY.count, PREFIX.timers.KEY.mean…; without, statsd's legacy ones: stats.KEY, stats.timers.KEY.mean…" name:"graphite-prefix" env:"ADDONS_GRAPHITE_PREFIX"`
 	Flush     time.Duration `help:"Time between flushes to Graphite." default:"10s" env:"ADDONS_FLUSH"`
 	Scrape    time.Duration `help:"Time between scrapes by the embedded Prometheus." default:"15s" env:"ADDONS_SCRAPE"`
 	Sample    int           `help:"Add-ons in the sample catalogue that an empty database is filled with; 0 for none." default:"300" env:"ADDONS_SAMPLE"`
@@ -116,7 +118,7 @@ func (u up) Run(ctx context.Context, log *slog.Logger) error {
 	c := u.backends.config()
 	u.siteFlags.apply(&c)
 	c.Admin, c.Worker, c.Workers, c.Sample = u.Admin, true, u.Workers, u.Sample
-	c.Relay = &server.RelayConfig{UDP: u.StatsdUDP, TCP: u.StatsdTCP, HTTP: u.RelayHTTP, Flush: u.Flush, Graphite: u.Graphite, Scrape: u.Scrape}
+	c.Relay = &server.RelayConfig{UDP: u.StatsdUDP, TCP: u.StatsdTCP, HTTP: u.RelayHTTP, Flush: u.Flush, Graphite: u.Graphite, Prefix: u.Prefix, Scrape: u.Scrape}
 	return run(ctx, c, log)
 }
 
