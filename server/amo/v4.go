@@ -57,11 +57,11 @@ func (l *License) flatten(lang, fallback string) {
 	}
 }
 
-// V4 is the suggestion in the form of API v4.
-func (s Suggestion) V4(lang string) Suggestion {
+// V4 is the suggestion in the form of API v4. fallback is the add-on's own locale.
+func (s Suggestion) V4(lang, fallback string) Suggestion {
 	s.Promoted.single = true
 	if lang != "" {
-		s.Name = s.Name.flat(lang, "")
+		s.Name = s.Name.flat(lang, fallback)
 	}
 	return s
 }

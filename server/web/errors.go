@@ -58,7 +58,7 @@ func (w *Web) answerError(c *gin.Context, status int, err error) {
 	if status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", retryAfter)
 	}
-	if strings.HasPrefix(c.Request.URL.Path, "/api/") {
+	if path := c.Request.URL.Path; strings.HasPrefix(path, "/api/") || strings.HasPrefix(path, "/update/") {
 		h.Set("Access-Control-Allow-Origin", "*")
 		c.JSON(status, map[string]string{"detail": detail(status, err)})
 		return
