@@ -23,7 +23,7 @@ import (
 var floors = [][]string{
 	{"server/catalog", "statsd-relay/statsd", "rum/client", "server/enginetest"},
 	{"server/metrics", "server/fault", "rum"},
-	{"server/store", "server/file", "server/cache", "server/search", "server/xpi", "server/amo", "server/health", "statsd-relay", "statsd-relay/prom", "statsd-relay/tsdb", "dashboards/console"},
+	{"server/store", "server/file", "server/cache", "server/search", "server/xpi", "server/amo", "server/health", "statsd-relay", "statsd-relay/prom", "statsd-relay/tsdb", "statsd-relay/tsdb/expr", "dashboards/console"},
 	{"server/task", "server/update", "server/load", "alerts", "dashboards"},
 	{"server/site"},
 	{"server/web", "server/ops"},
@@ -52,7 +52,7 @@ var fences = map[string][]string{
 	"github.com/streadway/amqp":        {"server/task"},
 	"github.com/gin-gonic/gin":         {"server/web"},
 	"github.com/getsentry/sentry-go":   {"server/fault"},
-	"github.com/prometheus/prometheus": {"statsd-relay/tsdb"},
+	"github.com/prometheus/prometheus": {"statsd-relay/tsdb", "statsd-relay/tsdb/expr"},
 	"github.com/smira/go-statsd":       {"server/metrics", "server"},
 	"github.com/evanw/esbuild":         {"server/web"},
 	"github.com/alecthomas/kong":       {"cmd/addons", "cmd/statsd-relay"},
@@ -133,7 +133,7 @@ func TestTheSidecarStaysSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	for dep := range strings.FieldsSeq(string(out)) {
-		for _, heavy := range []string{"database/sql", "github.com/blevesearch", "github.com/prometheus/prometheus", "github.com/evanw/esbuild"} {
+		for _, heavy := range []string{"modernc.org/sqlite", "github.com/go-sql-driver", "github.com/blevesearch", "github.com/prometheus/prometheus", "github.com/evanw/esbuild"} {
 			if dep == heavy || strings.HasPrefix(dep, heavy+"/") {
 				t.Errorf("cmd/statsd-relay links %s", dep)
 			}

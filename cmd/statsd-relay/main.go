@@ -26,6 +26,8 @@ type flags struct {
 	StatsdUDP  string        `name:"statsd-udp" default:"127.0.0.1:8125" env:"RELAY_STATSD_UDP" help:"Listen for statsd lines on this UDP address; empty: don't."`
 	StatsdTCP  string        `name:"statsd-tcp" default:"127.0.0.1:8125" env:"RELAY_STATSD_TCP" help:"Listen for statsd lines on this TCP address; empty: don't."`
 	HTTP       string        `name:"http" default:"127.0.0.1:9102" env:"RELAY_HTTP" help:"Serve /metrics, the status page and health here."`
+	Beacons    string        `name:"beacons" env:"RELAY_BEACONS" placeholder:"HOST:PORT" help:"Take browsers' beacons here, at /rum; empty: don't. A site hands them on from its own origin."`
+	Pages      []string      `name:"pages" default:"home,search,categories,browse,language-tools,addon,versions,reviews,privacy,error" env:"RELAY_PAGES" help:"Names that pages may have in beacons; others count as \"other\"."`
 	Graphite   string        `name:"graphite" env:"RELAY_GRAPHITE" placeholder:"HOST:PORT" help:"Send flushes to this carbon, in plaintext; empty: don't."`
 	Flush      time.Duration `name:"flush" default:"10s" env:"RELAY_FLUSH" help:"How often."`
 	Percentile []float64     `name:"percentile" default:"90" env:"RELAY_PERCENTILE" help:"Percentiles of timers; negative ones from the top."`
@@ -83,6 +85,12 @@ func run(ctx context.Context, f flags, log *slog.Logger) error {
 	if err != nil {
 		return fmt.Errorf("statsd-relay: status and metrics on %s: %w: choose another address with --http", f.HTTP, err)
 	}
+	var beacons *beaconServer
+	if f.Beacons != "" {
+		if beacons, err = listenBeacons(f.Beacons, f.Pages, r, log); err != nil {
+			return err
+		}
+	}
 	udp, tcp := r.Addr()
 	log.Info("statsd-relay started", "udp", udp, "tcp", tcp, "http", "http://"+listener.Addr().String()+"/", "graphite", f.Graphite)
 	defer log.Info("statsd-relay stopped")
@@ -100,6 +108,13 @@ func run(ctx context.Context, f flags, log *slog.Logger) error {
 		}
 		return nil
 	})
+	if beacons != nil {
+		group.Go(beacons.serve)
+		group.Go(func() error { // beacons end before the last flush, so that it has them all
+			<-ctx.Done()
+			return beacons.server.Close()
+		})
+	}
 	group.Go(func() error { // metrics are served until the last flush is out
 		<-relayed
 		deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
