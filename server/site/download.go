@@ -86,7 +86,9 @@ type downloads struct {
 	counted *metrics.Counter
 	dropped *metrics.Counter
 	stop    chan struct{}
-	done    chan error
+	done    chan struct{}
+	err     error // of the last flush, when done is closed
+	once    sync.Once
 
 	mu     sync.Mutex
 	counts map[counting]int
@@ -105,7 +107,7 @@ func countDownloads(db *store.DB, reg *metrics.Registry, log *slog.Logger) *down
 	})
 	d := &downloads{
 		db: db, log: log, counted: total.With("counted"), dropped: total.With("dropped"),
-		stop: make(chan struct{}), done: make(chan error, 1), counts: map[counting]int{},
+		stop: make(chan struct{}), done: make(chan struct{}), counts: map[counting]int{},
 	}
 	go d.run()
 	return d
@@ -134,16 +136,19 @@ func (d *downloads) run() {
 				d.log.Warn("downloads not written down yet", "error", err)
 			}
 		case <-d.stop:
-			d.done <- d.flush()
+			d.err = d.flush()
+			close(d.done)
 			return
 		}
 	}
 }
 
+// close flushes what is left; further calls get the same answer.
 func (d *downloads) close() error {
-	close(d.stop)
-	if err := <-d.done; err != nil {
-		return fmt.Errorf("downloads: %w", err)
+	d.once.Do(func() { close(d.stop) })
+	<-d.done
+	if d.err != nil {
+		return fmt.Errorf("downloads: %w", d.err)
 	}
 	return nil
 }

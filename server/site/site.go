@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"strings"
 	"time"
 
 	"addons/server/cache"
@@ -20,6 +19,7 @@ import (
 	"addons/server/search"
 	"addons/server/store"
 	"addons/server/task"
+	"addons/server/update"
 )
 
 // The families of what is remembered. A change is seen at once where the index
@@ -75,29 +75,40 @@ func New(d Deps) *Site {
 	return s
 }
 
-// Close writes down the downloads that are counted and not yet written.
+// Close writes down the downloads that are counted and not yet written. It may
+// be called again.
 func (s *Site) Close() error { return s.downloads.close() }
 
 // found is what a reference leads to; nil is remembered too, so that a link to
 // nothing does not cost a query each time it is followed.
-type found struct{ Addon *catalog.Addon }
+type found struct {
+	Addon  *catalog.Addon
+	Hidden catalog.Status // why it may not be shown, "" if there is none
+}
 
-// Addon returns the public add-on of an id, slug or GUID; else catalog.ErrNotFound.
+// Addon returns the public add-on of an id, slug or GUID; else catalog.ErrNotFound,
+// as *Hidden if there is one that is not public.
 func (s *Site) Addon(ctx context.Context, ref string) (*catalog.Addon, error) {
 	if ref == "" || len(ref) > maxRef {
 		return nil, fmt.Errorf("add-on: %w", catalog.ErrNotFound)
 	}
 	f, err := cache.Fetch(ctx, s.Cache, addonFamily, ref, func(ctx context.Context) (found, error) {
 		a, err := s.DB.Addon(ctx, ref)
-		if errors.Is(err, catalog.ErrNotFound) || err == nil && !shown(a) {
+		switch {
+		case errors.Is(err, catalog.ErrNotFound), err == nil && a.Status == catalog.Deleted:
 			return found{}, nil
+		case err == nil && !shown(a):
+			return found{Hidden: a.Status}, nil
 		}
-		return found{a}, err
+		return found{Addon: a}, err
 	})
 	if err != nil {
 		return nil, fmt.Errorf("add-on %q: %w", ref, err)
 	}
-	if f.Addon == nil {
+	switch {
+	case f.Hidden != "":
+		return nil, &Hidden{ref, f.Hidden}
+	case f.Addon == nil:
 		return nil, fmt.Errorf("add-on %q: %w", ref, catalog.ErrNotFound)
 	}
 	return f.Addon, nil
@@ -287,9 +298,12 @@ func trimmed(addons []*catalog.Addon) []*catalog.Addon {
 func (s *Site) forget(ctx context.Context, id int64, a *catalog.Addon) error {
 	keys := []string{strconv.FormatInt(id, 10)}
 	if a != nil {
-		keys = append(keys, a.Slug, strings.ToLower(a.Slug), a.GUID)
+		keys = append(keys, a.Slug, a.GUID)
 	}
 	errs := []error{s.Cache.Invalidate(ctx, addonFamily, keys...)}
+	if a != nil {
+		errs = append(errs, s.Cache.Invalidate(ctx, update.Family(), update.Keys(a.GUID)...))
+	}
 	for _, f := range []cache.Family{versionsFamily, ratingsFamily, listFamily, homeFamily, menuFamily, fileFamily} {
 		errs = append(errs, s.Cache.InvalidateAll(ctx, f))
 	}

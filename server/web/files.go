@@ -195,3 +195,6 @@ func (w *Web) beacon(c *gin.Context) error {
 	w.Beacon.ServeHTTP(c.Writer, c.Request)
 	return nil
 }
+
+// drill breaks as a programmer's mistake would.
+func (w *Web) drill(*gin.Context) error { panic("a drill") }

@@ -116,29 +116,25 @@ func (w *Web) localised(h handler) handler {
 }
 
 // elsewhere takes what no route takes, and sends on what AMO would: a missing
-// locale, a locale in other letters, a missing slash at the end.
+// locale or application, a locale in other letters, a missing slash at the end.
 func (w *Web) elsewhere(c *gin.Context) error {
-	path := c.Request.URL.Path
-	head, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	status := http.StatusFound
-	switch locale, ok := canonical(head); {
-	case knownApp(head):
+	asked := c.Request.URL.Path
+	path, status := asked, http.StatusMovedPermanently
+	head, rest, _ := strings.Cut(strings.TrimPrefix(asked, "/"), "/")
+	if locale, ok := canonical(head); knownApp(head) {
 		c.Header("Vary", "Accept-Language")
-		path = "/" + negotiate(c.Request) + path
-	case ok && locale != head:
-		path = "/" + locale + "/" + rest
-	default:
-		status = http.StatusMovedPermanently
-	}
-	if head != "api" && strings.Count(path, "/") == 1 { // "/de": the application is missing too
-		if _, ok := canonical(strings.Trim(path, "/")); ok {
-			path += "/" + catalog.Firefox.Slug
+		path, status = "/"+negotiate(c.Request)+asked, http.StatusFound
+	} else if ok {
+		if rest == "" {
+			rest = catalog.Firefox.Slug
 		}
+		path, status = "/"+locale+"/"+rest, http.StatusFound
 	}
 	if !w.leads(path) {
 		path += "/"
 	}
-	if path == c.Request.URL.Path || !w.leads(path) || (c.Request.Method != http.MethodGet && c.Request.Method != http.MethodHead) {
+	reading := c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead
+	if path == asked || !reading || !w.leads(path) {
 		return catalog.ErrNotFound
 	}
 	w.redirect(c, status, path)

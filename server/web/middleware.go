@@ -3,8 +3,6 @@ package web
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -157,7 +155,6 @@ func (w *Web) recover(c *gin.Context, rec *record) {
 	ctx := c.Request.Context()
 	rec.panicked = true
 	w.Faults.Panic(ctx, rec.endpoint.pattern, value, debug.Stack())
-	w.Log.Error("panic", "route", rec.endpoint.pattern, "value", fmt.Sprint(value), "trace", rec.ledger.TraceID)
 	if c.Writer.Written() {
 		panic(http.ErrAbortHandler)
 	}
@@ -171,21 +168,10 @@ func (w *Web) fail(c *gin.Context, err error) {
 	rec := recordOf(c.Request.Context())
 	if status >= 500 {
 		w.Faults.Error(c.Request.Context(), rec.endpoint.pattern, err)
-		w.Log.LogAttrs(c.Request.Context(), levelOf(status), "request failed",
-			slog.String("route", rec.endpoint.pattern), slog.Int("status", status),
-			slog.String("error", err.Error()), slog.String("trace", rec.ledger.TraceID))
 	}
 	if c.Writer.Written() {
 		rec.panicked = status >= 500
 		panic(http.ErrAbortHandler)
 	}
 	w.answerError(c, status, err)
-}
-
-// levelOf: a backend that is down is coped with, anything else of ours is not.
-func levelOf(status int) slog.Level {
-	if status == http.StatusServiceUnavailable {
-		return slog.LevelWarn
-	}
-	return slog.LevelError
 }

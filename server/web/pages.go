@@ -52,7 +52,7 @@ func (w *Web) home(c *gin.Context) error {
 	}
 	type data struct {
 		Shelves []shelf
-		Counts  map[catalog.Type]int
+		Counts  string
 		Tags    []catalog.Tag
 	}
 	var shelves []shelf
@@ -70,8 +70,14 @@ func (w *Web) home(c *gin.Context) error {
 			shelves = append(shelves, shelf{s.id, s.title, s.more, p.cards(s.addons)})
 		}
 	}
-	p.Data = data{shelves, h.Counts, tags}
+	p.Data = data{shelves, counted(h.Counts), tags}
 	return w.render(c, "home", p)
+}
+
+// counted says how much there is.
+func counted(n map[catalog.Type]int) string {
+	return fmt.Sprintf("%s extensions, %s themes and %s dictionaries and language packs, free to use.",
+		number(n[catalog.Extension]), number(n[catalog.Theme]), number(n[catalog.Dictionary]+n[catalog.Language]))
 }
 
 // appOf is the application in the path.

@@ -27,7 +27,7 @@ type route struct {
 // routes is the whole site: what people see here, what programs ask in api.go
 // and update.go.
 func (w *Web) routes() []route {
-	return slices.Concat(w.pageRoutes(), w.fileRoutes(), w.apiRoutes(), w.updateRoutes())
+	return slices.Concat(w.pageRoutes(), w.fileRoutes(), w.apiRoutes(), w.updateRoutes(), w.drillRoutes())
 }
 
 // pageRoutes are for people. A path without its locale is sent on to the
@@ -78,6 +78,14 @@ func (w *Web) fileRoutes() []route {
 		{get, "/rum", "rum", "beacon", "", w.beacon, 1 << 20},
 		{post, "/rum", "rum", "beacon", "", w.beacon, 1 << 20},
 	}
+}
+
+// drillRoutes fail on purpose, where the operator asked for it.
+func (w *Web) drillRoutes() []route {
+	if !w.Drills {
+		return nil
+	}
+	return []route{{http.MethodGet, "/__drill__/panic", "health", "drill", "", w.drill, 0}}
 }
 
 // Pages is the closed set of page names that the browser's measurements may

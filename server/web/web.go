@@ -27,15 +27,16 @@ import (
 type Config struct {
 	Site     *site.Site
 	Update   *update.Service
-	Beacon   http.Handler      // takes what the browsers measured, at /rum; nil: not measured
-	Script   rum.Asset         // the browser's side of Beacon; without a name, pages carry none
-	BaseURL  string            // scheme and host that the world sees, no slash at the end
+	Beacon   http.Handler // takes what the browsers measured, at /rum; nil: not measured
+	Script   rum.Asset    // the browser's side of Beacon; without a name, pages carry none
+	BaseURL  string       // scheme and host that the world sees, no slash at the end
 	Registry *metrics.Registry
-	Faults   *fault.Recorder // nil: panics are only logged
+	Faults   *fault.Recorder // nil: panics and errors are logged and counted
 	Health   *health.Checks  // nil: the heartbeat always passes
 	Version  health.Version
 	Log      *slog.Logger // nil: slog.Default()
 	Debug    bool         // shows at the foot of each page what it cost
+	Drills   bool         // serves a route that panics, to see that errors are counted and alerted
 }
 
 // Web is what the handlers share. It holds no state of a request.
@@ -58,6 +59,11 @@ func New(c Config) (http.Handler, error) {
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.Faults == nil {
+		if c.Faults, err = fault.New("", c.Version.Version, c.Registry, c.Log); err != nil {
+			return nil, err
+		}
 	}
 	w := &Web{Config: c, meter: newMeter(c.Registry), headers: securityHeaders(base.Scheme == "https")}
 	if w.assets, err = buildAssets(c.Script); err != nil {
