@@ -25,9 +25,6 @@ func (db *DB) Addon(ctx context.Context, ref string) (*catalog.Addon, error) {
 		where = "a.guid = ?"
 	}
 	all, err := h.addonsWhere(ctx, qAddon, where, args)
-	if err == nil && len(all) == 0 {
-		err = catalog.ErrNotFound
-	}
 	if err != nil {
 		return nil, fmt.Errorf("add-on %q: %w", ref, err)
 	}

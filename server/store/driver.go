@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -37,6 +38,7 @@ type driver struct {
 	registry *metrics.Registry
 	timers   [queryCount][len(outcomes)]*metrics.Histogram
 	gauges   []prometheus.Collector
+	closed   atomic.Bool
 }
 
 // pools are the connections. MySQL has one pool for both; SQLite reads on many
@@ -56,7 +58,7 @@ const (
 
 var outcomes = [...]string{outcomeOK: "ok", outcomeError: "error", outcomeNotFound: "notfound", outcomeCanceled: "canceled"}
 
-func newDriver(d dialect, p pools, reg *metrics.Registry) (driver, error) {
+func newDriver(d dialect, p pools, reg *metrics.Registry) (*driver, error) {
 	names := queryNames()
 	durations := reg.Histogram(metrics.Desc{
 		Name: "db_client_operation_duration_seconds",
@@ -69,7 +71,7 @@ func newDriver(d dialect, p pools, reg *metrics.Registry) (driver, error) {
 		Keys: []string{"db.{db_system_name}.{query}"},
 		Span: "db",
 	})
-	drv := driver{dialect: d, pools: p, registry: reg}
+	drv := &driver{dialect: d, pools: p, registry: reg}
 	for q, name := range names {
 		for o, outcome := range outcomes {
 			drv.timers[q][o] = durations.With(d.name, name, outcome)
@@ -93,6 +95,7 @@ func (d *driver) showPools() error {
 }
 
 func (d *driver) close() error {
+	d.closed.Store(true)
 	for _, g := range d.gauges {
 		d.registry.Prometheus().Unregister(g)
 	}
@@ -146,10 +149,19 @@ func (h handle) one(ctx context.Context, q query, text string, dest into, args .
 	})
 }
 
-// rows runs a query and gives each row to scan, which must not start another query.
+// rows runs a query and gives each row to scan, which must not start another
+// query. None is catalog.ErrNotFound where the query asks for one thing.
 func (h handle) rows(ctx context.Context, q query, text string, args []any, scan func(row) error) error {
 	return h.d.measure(ctx, q, func(ctx context.Context) error {
-		return h.each(ctx, text, args, scan)
+		found := false
+		err := h.each(ctx, text, args, func(r row) error {
+			found = true
+			return scan(r)
+		})
+		if err == nil && !found && q.asksForOne() {
+			return catalog.ErrNotFound
+		}
+		return err
 	})
 }
 
@@ -283,7 +295,11 @@ func (d *driver) measure(ctx context.Context, q query, run func(context.Context)
 	limited, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	start := time.Now()
-	outcome, err := translate(ctx, q, run(limited))
+	err := run(limited)
+	if err != nil && d.closed.Load() {
+		err = errors.Join(err, sql.ErrConnDone) // database/sql has no name for its own
+	}
+	outcome, err := translate(ctx, q, err)
 	d.timers[q][outcome].Observe(ctx, time.Since(start))
 	return err
 }

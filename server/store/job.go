@@ -91,7 +91,7 @@ func (db *DB) Lease(ctx context.Context, now time.Time, lease time.Duration, lim
 }
 func (h handle) lease(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Job, error) {
 	jobs, err := list(ctx, h, qJobLease, `SELECT id, kind, payload, attempt, due, created, trace FROM jobs
-		WHERE dead = 0 AND due <= ? ORDER BY due LIMIT ?`+h.d.skipLocked, []any{micros(now), limit}, func(r row, j *Job) error {
+		WHERE dead = 0 AND due <= ? ORDER BY due, created LIMIT ?`+h.d.skipLocked, []any{micros(now), limit}, func(r row, j *Job) error {
 		return r.Scan(&j.ID, &j.Kind, &j.Payload, &j.Attempt, fromMicros(&j.NotBefore), fromMicros(&j.Created), &j.Trace)
 	})
 	if err != nil || len(jobs) == 0 {

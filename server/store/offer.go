@@ -74,31 +74,33 @@ func (o offer) version(app string) *catalog.Version {
 }
 
 // choosable returns the versions that catalog.Choose can choose for some version of
-// app, newest first. Of several with the same range that is only the newest, which
-// keeps the row short for an add-on with a thousand versions.
+// app, newest first: those that no newer one stands in for. That keeps the row
+// short for an add-on with a thousand versions.
 func choosable(versions []*catalog.Version, app catalog.App) []offer {
 	versions = slices.Clone(versions)
 	slices.SortFunc(versions, func(v, w *catalog.Version) int {
-		if c := catalog.Compare(w.Number, v.Number); c != 0 {
-			return c
-		}
-		return cmp.Compare(w.ID, v.ID)
+		return cmp.Or(catalog.Compare(w.Number, v.Number), cmp.Compare(w.ID, v.ID))
 	})
 	offers := []offer{}
-	type reach struct {
-		catalog.Compat
-		strict bool
-	}
-	seen := map[reach]bool{}
 	for _, v := range versions {
 		c, runs := v.For(app)
-		if !runs || !v.Offered() || seen[reach{c, v.Strict}] {
+		if !runs || !v.Offered() {
 			continue
 		}
-		seen[reach{c, v.Strict}] = true
-		offers = append(offers, newOffer(v, c))
+		o := newOffer(v, c)
+		if !slices.ContainsFunc(offers, func(newer offer) bool { return newer.standsInFor(o) }) {
+			offers = append(offers, o)
+		}
 	}
 	return offers
+}
+
+// standsInFor says whether o runs wherever p does, in every mode.
+func (o offer) standsInFor(p offer) bool {
+	from := catalog.Compare(o.Min, p.Min) <= 0
+	open := catalog.Compat{Max: o.Max}.Open()
+	to := open || !(catalog.Compat{Max: p.Max}).Open() && catalog.Compare(o.Max, p.Max) >= 0
+	return from && to && (open || !o.Strict || p.Strict)
 }
 
 // offered reads what choosable needs of an add-on's offered versions, and Created.

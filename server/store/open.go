@@ -53,7 +53,7 @@ func Open(ctx context.Context, rawURL string, reg *metrics.Registry, log *slog.L
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("database: %w", err), drv.close())
 	}
-	return &DB{driver: drv, log: log}, nil
+	return &DB{drv}, nil
 }
 
 // openSQLite opens "path?readers=n".

@@ -10,16 +10,10 @@
 // A DB is safe for concurrent use, and any number of processes may share a database.
 package store
 
-import (
-	"context"
-	"log/slog"
-)
+import "context"
 
 // DB is an open database.
-type DB struct {
-	driver
-	log *slog.Logger
-}
+type DB struct{ *driver }
 
 // Name is "sqlite" or "mysql", as in the metrics' db_system_name.
 func (db *DB) Name() string { return db.name }

@@ -83,12 +83,12 @@ func (p prior) bayesian(r ratingSums) float64 {
 func (s *saving) saveSums(ctx context.Context, h handle, id int64, stored storedAddon) error {
 	imported := stored.sums
 	given := s.addon.Ratings
-	bayesian := stored.ratings.Bayesian
+	bayesian, of := stored.ratings.Bayesian, stored.ratings.Count
 	// What Addon returned isn't news when it comes back.
 	if given.Count > 0 && (given.Count != stored.ratings.Count || given.Average != stored.ratings.Average) {
 		all := ratingSums{Count: given.Count, Stars: given.Average * float64(given.Count), Texts: given.TextCount, Grouped: given.Grouped}
 		imported.Ratings = all.beyond(s.ratingSums())
-		bayesian = given.Bayesian
+		bayesian, of = given.Bayesian, given.Count
 	}
 	downloads, hotness := stored.weekly, stored.hotness
 	if n := s.addon.WeeklyDownloads; n != 0 && n != downloads {
@@ -102,7 +102,7 @@ func (s *saving) saveSums(ctx context.Context, h handle, id int64, stored stored
 		return err
 	}
 	total := imported.Ratings.plus(rows)
-	if total.Count != given.Count || bayesian == 0 {
+	if total.Count != of || bayesian == 0 {
 		bayesian = startPrior().bayesian(total)
 	}
 	return h.writeSums(ctx, qSaveSums, id, standing{total, bayesian, downloads, hotness}, &imported)

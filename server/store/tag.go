@@ -72,24 +72,22 @@ func (h handle) countTags(ctx context.Context, old []string, wasListed bool, now
 	if now = unique(now); !isListed {
 		now = nil
 	}
-	if err := h.addToTags(ctx, now, old, 1); err != nil {
-		return err
-	}
-	return h.addToTags(ctx, old, now, -1)
-}
-
-// addToTags changes the counts of the tags that are in one list and not in the other.
-func (h handle) addToTags(ctx context.Context, tags, without []string, delta int) error {
-	var names []string
-	for _, name := range tags {
-		if !slices.Contains(without, name) {
-			names = append(names, name)
-		}
-	}
-	if len(names) == 0 {
+	gained := without(now, old)
+	changed := append(without(old, now), gained...)
+	if len(changed) == 0 {
 		return nil
 	}
-	slices.Sort(names)
-	_, err := h.exec(ctx, qSaveTags, "UPDATE tags SET addons = addons + ? WHERE name IN "+in(len(names)), append([]any{delta}, anys(names)...)...)
+	// One statement, whose locks are taken in the index's order.
+	slices.Sort(changed)
+	delta, args := "-1", []any(nil)
+	if len(gained) > 0 {
+		delta, args = "CASE WHEN name IN "+in(len(gained))+" THEN 1 ELSE -1 END", anys(gained)
+	}
+	_, err := h.exec(ctx, qSaveTags, "UPDATE tags SET addons = addons + "+delta+" WHERE name IN "+in(len(changed)), append(args, anys(changed)...)...)
 	return err
+}
+
+// without returns what is in list and not in other.
+func without(list, other []string) []string {
+	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return slices.Contains(other, s) })
 }

@@ -39,9 +39,6 @@ func (db *DB) Version(ctx context.Context, addonID int64, ref string) (*catalog.
 		where, args = "(v.id = ? OR v.number = ?)", []any{addonID, id, ref}
 	}
 	versions, err := db.reads().versionsWhere(ctx, qVersion, "v.addon_id = ? AND v.offered = 1 AND "+where, args)
-	if err == nil && len(versions) == 0 {
-		err = catalog.ErrNotFound
-	}
 	if err != nil {
 		return nil, fmt.Errorf("version %q of add-on %d: %w", ref, addonID, err)
 	}

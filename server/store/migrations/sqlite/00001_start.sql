@@ -89,9 +89,11 @@ CREATE TABLE tags (
 );
 CREATE INDEX tags_addons ON tags (addons, name);
 
+-- No foreign key to tags: its shared lock on the tag and the count's lock would
+-- make two imports of one tag a deadlock.
 CREATE TABLE addon_tags (
     addon_id INTEGER NOT NULL REFERENCES addons (id),
-    tag_id INTEGER NOT NULL REFERENCES tags (id),
+    tag_id INTEGER NOT NULL,
     place INTEGER NOT NULL,
     PRIMARY KEY (addon_id, tag_id)
 ) WITHOUT ROWID;
@@ -205,7 +207,7 @@ CREATE TABLE jobs (
     trace TEXT NOT NULL,
     reason TEXT NOT NULL                    -- why it failed last
 ) WITHOUT ROWID;
-CREATE INDEX jobs_due ON jobs (dead, due, leased, created);
+CREATE INDEX jobs_due ON jobs (dead, due, created, leased);
 
 -- +goose Down
 DROP TABLE jobs;
