@@ -145,8 +145,9 @@ func (spec Spec) settings() map[string]any {
 		if c.Min != "" {
 			in["strict_min_version"] = c.Min
 		}
-		if c.Max != "" && c.Max != "*" {
-			in["strict_max_version"] = c.Max
+		// gecko_android overrides gecko member by member, so that there "*" must be said.
+		if c.Max != "" && c.Max != "*" || c.App == catalog.Android.Slug {
+			in["strict_max_version"] = orDefault(c.Max, "*")
 		}
 	}
 	return settings
