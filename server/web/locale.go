@@ -75,25 +75,33 @@ var rightToLeft = []string{"ar", "fa", "he", "ur"}
 
 // text is an author's text.
 type text struct {
-	Lang string // what language it is in, "" if the page's own
+	Lang string // what language it is in, "" if that is not known
 	Body string
 }
 
+// Foreign says whether the text needs a lang attribute on a page of ours, whose
+// own words are English.
+func (t text) Foreign() bool { return t.Lang != "" && base(t.Lang) != "en" }
+
 // Dir is the text's direction, as the HTML attribute has it.
 func (t text) Dir() string {
-	language, _, _ := strings.Cut(t.Lang, "-")
-	if slices.Contains(rightToLeft, language) {
+	if slices.Contains(rightToLeft, base(t.Lang)) {
 		return "rtl"
 	}
 	return "ltr"
 }
 
+// base is a locale's language: "pt" of "pt-BR".
+func base(locale string) string {
+	language, _, _ := strings.Cut(locale, "-")
+	return strings.ToLower(language)
+}
+
 // best chooses a text for a visitor of the locale.
 func best(t catalog.Text, locale, fallback string) text {
 	lang, body := t.Best(locale, fallback, defaultLocale)
-	tag, err := language.Parse(lang)
-	if base, _ := tag.Base(); err != nil || base.String() == "en" {
-		lang = "" // the page's own, or no language at all: an import may carry anything
+	if _, err := language.Parse(lang); err != nil {
+		lang = "" // an import may carry anything as a locale
 	}
 	return text{lang, body}
 }

@@ -99,7 +99,7 @@ type choice struct {
 // list is a page of add-ons.
 type list struct {
 	Heading    string
-	Intro      string
+	Above      choice // the list that this one is a part of
 	Cards      []card
 	Total      int
 	Sorts      []choice
@@ -185,7 +185,7 @@ func (w *Web) browse(c *gin.Context) error {
 		}
 		name := best(cat.Name, p.Locale, defaultLocale)
 		if cat.Slug == b.Category {
-			known, l.Heading = true, name.Body+": "+strings.ToLower(what)
+			known, l.Heading, l.Above = true, name.Body, choice{Label: what, URL: p.To(p.Section)}
 		}
 		l.Categories = append(l.Categories, choice{Label: name.Body, URL: p.To(p.Section, cat.Slug), Here: cat.Slug == b.Category})
 	}
@@ -245,7 +245,10 @@ func (w *Web) list(c *gin.Context, p *page, b store.Browse, l list, fallback str
 		return "?sort=" + b.Sort + "&page=" + strconv.Itoa(n)
 	})
 	p.Title = l.Heading
-	p.Description = l.Heading + " for " + p.App.Name + "."
+	if l.Above.Label != "" {
+		p.Title += " – " + l.Above.Label
+	}
+	p.Description = p.Title + " for " + p.App.Name + "."
 	p.NoIndex = number > 1
 	p.Data = l
 	return w.render(c, "list", p)

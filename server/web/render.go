@@ -135,7 +135,7 @@ func (w *Web) render(c *gin.Context, name string, p *page) error {
 		sum := sha256.Sum256(body)
 		h.Set("ETag", `W/"`+hex.EncodeToString(sum[:12])+`"`)
 	}
-	if etag := h.Get("ETag"); etag != "" && matches(c.GetHeader("If-None-Match"), etag) {
+	if etag := h.Get("ETag"); etag != "" && has(c.Request, etag) {
 		c.Status(http.StatusNotModified)
 		c.Writer.WriteHeaderNow()
 		return nil
@@ -158,18 +158,6 @@ func (w *Web) draw(c *gin.Context, name string, p *page) ([]byte, error) {
 		return nil, fmt.Errorf("template %s: %w", name, err)
 	}
 	return b.Bytes(), nil
-}
-
-// matches says whether an If-None-Match header names the ETag; strength does
-// not count. https://www.rfc-editor.org/rfc/rfc9110#name-if-none-match
-func matches(header, etag string) bool {
-	for tag := range strings.SplitSeq(header, ",") {
-		tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
-		if tag == "*" || tag == strings.TrimPrefix(etag, "W/") {
-			return true
-		}
-	}
-	return false
 }
 
 // failure is what an error page says.
