@@ -65,7 +65,7 @@ func (e *exposition) enter(key string, c class, plain bool) *metric {
 		e.refused++
 		return nil
 	}
-	labels := labels(tags)
+	labels := labelPairs(tags)
 	id := labelID(labels)
 	m, ok := f.metrics[id]
 	if !ok {
@@ -82,10 +82,8 @@ func (e *exposition) enter(key string, c class, plain bool) *metric {
 // claim makes a family, unless one of its names is taken.
 func (e *exposition) claim(name string, c class) *family {
 	names := claimed(name, kinds[c])
-	for _, n := range names {
-		if e.claims[n] != nil {
-			return nil
-		}
+	if slices.ContainsFunc(names, func(n string) bool { return e.claims[n] != nil }) {
+		return nil
 	}
 	f := &family{name: name, class: c, metrics: map[string]*metric{}}
 	e.families[name] = f
@@ -95,13 +93,12 @@ func (e *exposition) claim(name string, c class) *family {
 	return f
 }
 
-// claimed lists the names that a metric takes: its own, those of its samples,
-// and for a counter those with and without _total, which OpenMetrics makes of it.
+// claimed lists the names that a metric takes: its own, those of its samples, and
+// for a counter that without _total, which is its family's in OpenMetrics.
 func claimed(name string, kind dto.MetricType) []string {
 	switch kind {
 	case dto.MetricType_COUNTER:
-		base := strings.TrimSuffix(name, "_total")
-		return []string{base, base + "_total"}
+		return []string{name, strings.TrimSuffix(name, "_total")}
 	case dto.MetricType_HISTOGRAM:
 		return []string{name, name + "_bucket", name + "_sum", name + "_count"}
 	case dto.MetricType_SUMMARY:
@@ -237,10 +234,10 @@ func mangle(key string) string {
 	return string(b)
 }
 
-// labels makes labels of ";name=value;…". Names that Prometheus keeps for itself
+// labelPairs makes labels of ";name=value;…". Names that Prometheus keeps for itself
 // are set apart; of two equal ones the first is kept, and a part that is no tag
 // is left out.
-func labels(tags string) []*dto.LabelPair {
+func labelPairs(tags string) []*dto.LabelPair {
 	var pairs []*dto.LabelPair
 	for tag := range strings.SplitSeq(tags, ";") {
 		name, value, _ := strings.Cut(tag, "=")
