@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ import (
 	"github.com/blevesearch/bleve/v2/analysis"
 	blevedocument "github.com/blevesearch/bleve/v2/document"
 	"github.com/blevesearch/bleve/v2/index/scorch"
+	"github.com/blevesearch/bleve/v2/numeric"
 	blevesearch "github.com/blevesearch/bleve/v2/search"
 	index "github.com/blevesearch/bleve_index_api"
 )
@@ -35,12 +37,15 @@ type bleveDriver struct {
 	index bleve.Index
 }
 
+// bleveLayout changes whenever (document).bleve does.
+const bleveLayout = "bleve 1"
+
 // openBleve opens the folder's index, or makes one. What an older program made
 // in another way is removed: it can always be made again from the database.
 func openBleve(folder string, log *slog.Logger) (*bleveDriver, error) {
 	d := &bleveDriver{log: log, slots: make(chan struct{}, 2*runtime.GOMAXPROCS(0))}
 	if folder != "" {
-		d.path = filepath.Join(folder, fingerprint("bleve 1"))
+		d.path = filepath.Join(folder, fingerprint(bleveLayout))
 		if err := os.MkdirAll(folder, 0o755); err != nil {
 			return nil, fmt.Errorf("search index in %s: %w", folder, err)
 		}
@@ -128,12 +133,28 @@ func (doc document) bleve() *blevedocument.Document {
 		out.AddField(blevedocument.NewTextFieldCustom(field, nil, []byte(strings.Join(terms, separator)), index.IndexField|index.SkipFreqNorm, termList{}))
 	}
 	for field, number := range doc.numbers {
-		out.AddField(blevedocument.NewNumericFieldWithIndexingOptions(field, nil, number, index.IndexField|index.DocValues|index.SkipFreqNorm))
+		out.AddField(blevedocument.NewNumericFieldWithIndexingOptions(field, nil, number, index.IndexField|index.SkipFreqNorm))
+		if slices.Contains(sortFields, field) {
+			out.AddField(blevedocument.NewTextFieldCustom(sortKey(field), nil, sortable(number), sortOptions, nil))
+		}
 	}
 	if doc.order != "" {
-		out.AddField(blevedocument.NewTextFieldCustom(orderName, nil, []byte(doc.order), index.IndexField|index.DocValues|index.SkipFreqNorm, nil))
+		out.AddField(blevedocument.NewTextFieldCustom(sortKey(orderName), nil, []byte(doc.order), sortOptions, nil))
 	}
 	return out
+}
+
+// sortOptions: the value of each document is kept, and not compressed, because
+// a search reads those of all its hits.
+const sortOptions = index.IndexField | index.DocValues | index.SkipFreqNorm | index.SkipDVCompression
+
+// sortKey names the field that a number or text is sorted by. It is not the
+// numeric field, which keeps sixteen terms a document for ranges.
+func sortKey(field string) string { return "sort_" + field }
+
+// sortable is a number as bytes that order as the numbers do.
+func sortable(number float64) []byte {
+	return numeric.MustNewPrefixCodedInt64(numeric.Float64ToInt64(number), 0)
 }
 
 // separator stands between a field's terms. No term has a line end: words have
@@ -187,14 +208,11 @@ func (p plan) bleveSort() blevesearch.SortOrder {
 	}
 	var by blevesearch.SortOrder
 	for _, o := range p.sort {
-		switch o.field {
-		case "":
+		if o.field == "" {
 			by = append(by, &blevesearch.SortScore{Desc: o.desc})
-		case orderName:
-			by = append(by, &blevesearch.SortField{Field: o.field, Desc: o.desc, Type: blevesearch.SortFieldAsString})
-		default:
-			by = append(by, &blevesearch.SortField{Field: o.field, Desc: o.desc, Type: blevesearch.SortFieldAsNumber})
+			continue
 		}
+		by = append(by, &blevesearch.SortField{Field: sortKey(o.field), Desc: o.desc, Type: blevesearch.SortFieldAsString})
 	}
 	return by
 }

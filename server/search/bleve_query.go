@@ -23,7 +23,7 @@ func (q planQuery) Searcher(ctx context.Context, r index.IndexReader, _ mapping.
 		found = &follower{lead: found, others: b.all(q.plan.not), forbid: true}
 	}
 	if q.plan.scored() {
-		weights, err := r.DocValueReader([]string{numberWeight})
+		weights, err := r.DocValueReader([]string{sortKey(numberWeight)})
 		b.fail(err)
 		found = &weighted{found, weights}
 	}
@@ -141,9 +141,8 @@ func (w *weighted) set(m *blevesearch.DocumentMatch, err error) (*blevesearch.Do
 		return m, err
 	}
 	return m, w.weights.VisitDocValues(m.IndexInternalID, func(field string, term []byte) {
-		// The sort's reader may share its state with ours and bring its fields
-		// along, and only the term without a shift is the number itself.
-		if valid, shift := numeric.ValidPrefixCodedTermBytes(term); !valid || shift != 0 || field != numberWeight {
+		// The sort's reader may share its state with ours and bring its fields along.
+		if field != sortKey(numberWeight) {
 			return
 		}
 		if n, err := numeric.PrefixCoded(term).Int64(); err == nil {

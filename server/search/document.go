@@ -55,9 +55,12 @@ const (
 	numberWeight      = "weight"      // what a text match is multiplied with
 )
 
-var numberFields = append([]string{
+var numberFields = append(slices.Clone(sortFields), compatFields()...)
+
+// sortFields are those numbers that hits are sorted by or weighed with.
+var sortFields = []string{
 	numberID, numberUsers, numberDownloads, numberRating, numberHotness, numberCreated, numberUpdated, numberRecommended, numberWeight,
-}, compatFields()...)
+}
 
 // orderName is the one field that holds a text to sort by.
 const orderName = "order_name"

@@ -225,13 +225,13 @@ func (d *elasticDriver) search(ctx context.Context, p plan) (Result, error) {
 	case err != nil:
 		return Result{}, err
 	}
+	if found.Shards == nil || found.Hits == nil { // JSON, but somebody else's
+		return Result{}, fmt.Errorf("search: elasticsearch search: %w: the answer has no shards or no hits", catalog.ErrUnavailable)
+	}
 	result := Result{
 		Total:   int(found.TotalHits()),
 		Took:    time.Duration(found.TookInMillis) * time.Millisecond,
-		Partial: found.TimedOut || found.Shards != nil && found.Shards.Failed > 0,
-	}
-	if found.Hits == nil {
-		return result, nil
+		Partial: found.TimedOut || found.Shards.Failed > 0,
 	}
 	for _, match := range found.Hits.Hits {
 		id, err := strconv.ParseInt(match.Id, 10, 64)

@@ -63,6 +63,7 @@ func elasticURL(t *testing.T) string {
 			t.Fatal(err)
 		}
 		resp.Body.Close()
+		http.DefaultClient.CloseIdleConnections()
 	})
 	return strings.Replace(node, "http:", "elasticsearch:", 1) + "/" + name + "?refresh=true"
 }

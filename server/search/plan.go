@@ -251,7 +251,6 @@ func completionNode(prefix, lang string) node {
 	})
 	return bonus{found, []node{
 		worth{term{fieldExact, spaced(ws)}, worthExact},
-		worth{term{fieldSpelling, joined(ws)}, worthNeighbor},
 		worth{term{fieldPrefix, word{text: spaced(ws)}.prefix()}, worthNeighbor}, // the name begins so
 	}}
 }
