@@ -68,19 +68,22 @@ type group struct {
 type rule struct {
 	v1.AlertingRule
 	Class    string // of its state
-	For      time.Duration
+	For      string // how long its condition must hold
 	Severity string
+	Impact   string
 	Runbook  bool
 	Active   []active
 }
 
 // active is an alert that is pending or fires.
 type active struct {
-	*v1.Alert
-	Rule   *rule
-	Labels []pair
-	Value  string
-	Class  string
+	State                                   string
+	Class                                   string // of its state
+	Since                                   time.Time
+	Value                                   string
+	Summary, Description, Impact, Dashboard string
+	Labels                                  []pair // those that its rule does not set
+	Rule                                    *rule
 }
 
 type pair struct{ Name, Value string }
@@ -103,7 +106,7 @@ func (p *page) list(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	slices.SortStableFunc(data.Firing, func(a, b active) int {
-		return cmp.Or(cmp.Compare(urgency(a), urgency(b)), a.ActiveAt.Compare(b.ActiveAt))
+		return cmp.Or(cmp.Compare(urgency(a), urgency(b)), a.Since.Compare(b.Since))
 	})
 	status := http.StatusOK
 	if err != nil {
@@ -118,7 +121,7 @@ func urgency(a active) int {
 	if rank < 0 {
 		rank = 3
 	}
-	if a.State != v1.AlertStateFiring {
+	if a.State != string(v1.AlertStateFiring) {
 		rank += 4
 	}
 	return rank
@@ -147,27 +150,39 @@ func (p *page) groups(ctx context.Context) ([]group, error) {
 
 func newRule(r v1.AlertingRule) rule {
 	out := rule{
-		AlertingRule: r, For: time.Duration(r.Duration * float64(time.Second)),
-		Severity: string(r.Labels["severity"]), Runbook: slices.Contains(Runbooks(), r.Name),
+		AlertingRule: r, For: "at once",
+		Severity: string(r.Labels["severity"]), Impact: string(r.Annotations["impact"]),
+		Class: stateClass(r.State), Runbook: slices.Contains(Runbooks(), r.Name),
 	}
-	out.Class = map[string]string{"inactive": "ok", "pending": "warn", "firing": "bad"}[r.State]
-	if out.Severity == "none" && r.State == "firing" {
+	if r.Duration > 0 {
+		out.For = model.Duration(r.Duration * float64(time.Second)).String()
+	}
+	if out.Severity == "none" && r.State == string(v1.AlertStateFiring) {
 		out.Class = "ok" // the Watchdog does its duty
 	}
 	for _, a := range r.Alerts {
-		one := active{Alert: a, Rule: &out, Value: short(a.Value), Class: "warn"}
-		if a.State == v1.AlertStateFiring {
-			one.Class = "bad"
-		}
-		for name, value := range a.Labels {
-			if name != model.AlertNameLabel && r.Labels[name] == "" {
-				one.Labels = append(one.Labels, pair{string(name), string(value)})
-			}
-		}
-		slices.SortFunc(one.Labels, func(a, b pair) int { return cmp.Compare(a.Name, b.Name) })
-		out.Active = append(out.Active, one)
+		out.Active = append(out.Active, newActive(&out, a))
 	}
 	return out
+}
+
+func newActive(r *rule, a *v1.Alert) active {
+	note := func(name model.LabelName) string { return string(a.Annotations[name]) }
+	out := active{
+		State: string(a.State), Class: stateClass(string(a.State)), Since: a.ActiveAt, Value: short(a.Value), Rule: r,
+		Summary: note("summary"), Description: note("description"), Impact: note("impact"), Dashboard: note("dashboard_url"),
+	}
+	for name, value := range a.Labels {
+		if name != model.AlertNameLabel && r.Labels[name] == "" {
+			out.Labels = append(out.Labels, pair{string(name), string(value)})
+		}
+	}
+	slices.SortFunc(out.Labels, func(a, b pair) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}
+
+func stateClass(state string) string {
+	return map[string]string{"inactive": "ok", "pending": "warn", "firing": "bad"}[state]
 }
 
 // short is a number as Prometheus writes it ("1.6666666e-01") with three digits.

@@ -1,8 +1,10 @@
 package dashboards
 
 import (
+	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -63,6 +65,7 @@ func newChart(p *Panel, all []series, w window, loc *time.Location) *chart {
 	c := &chart{}
 	if len(all) > maxSeries {
 		c.More = len(all) - maxSeries
+		slices.SortStableFunc(all, func(a, b series) int { return cmp.Compare(peak(b.Values), peak(a.Values)) })
 		all = all[:maxSeries]
 	}
 	field := p.FieldConfig.Defaults
@@ -74,7 +77,11 @@ func newChart(p *Panel, all []series, w window, loc *time.Location) *chart {
 
 	scale := scaleFor(field.Unit, math.Max(math.Abs(lo), math.Abs(hi)))
 	for _, m := range marks {
-		c.YTicks = append(c.YTicks, tick{100 * (hi - m) / (hi - lo), number(m/scale.factor, nil) + scale.suffix})
+		label := "0"
+		if m != 0 {
+			label = number(m/scale.factor, nil) + scale.suffix
+		}
+		c.YTicks = append(c.YTicks, tick{100 * (hi - m) / (hi - lo), label})
 	}
 	c.XTicks = timeTicks(w, loc)
 	y := func(v float64) float64 { return canvas * (hi - v) / (hi - lo) }

@@ -78,6 +78,13 @@ func promDuration(d time.Duration) string { return model.Duration(d).String() }
 
 var reference = regexp.MustCompile(`\$(\w+)|\$\{(\w+)(?::\w+)?\}`)
 
+// Expand is a query with the variables' values and, for the last hour at a scrape
+// every 15 seconds, Grafana's macros in it.
+func Expand(query string, variables map[string]string) string {
+	w := newWindow(spans[1], 15*time.Second, time.Now())
+	return expand(expand(query, variables), w.macros())
+}
+
 // expand replaces $name, ${name} and ${name:format} by their values; what it
 // does not know stays as it is.
 func expand(text string, values map[string]string) string {

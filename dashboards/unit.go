@@ -51,6 +51,9 @@ func scaleFor(id string, size float64) scale {
 // format writes a value with its unit: three significant digits, or decimals
 // after the point.
 func format(v float64, unit string, decimals *int) string {
+	if missing(v) {
+		return number(v, nil)
+	}
 	s := scaleFor(unit, math.Abs(v))
 	return number(v/s.factor, decimals) + s.suffix
 }
