@@ -1,6 +1,9 @@
 package catalog
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // CompatMode says how far the maximum of a version's Compat binds. The minimum
 // always does.
@@ -57,6 +60,44 @@ func Choose(versions []*Version, app App, appVersion string, mode CompatMode) *V
 		}
 	}
 	return best
+}
+
+// Choosable returns those of the versions that Choose returns for some version of
+// app and some mode, in its order of preference: the first that fits is its choice.
+// What an add-on with a thousand versions needs for its update checks are few.
+func Choosable(versions []*Version, app App) []*Version {
+	var all, kept []*Version
+	for _, v := range versions {
+		if _, runs := v.For(app); runs && v.Offered() {
+			all = append(all, v)
+		}
+	}
+	slices.SortFunc(all, func(v, w *Version) int {
+		switch {
+		case v.newer(w):
+			return -1
+		case w.newer(v):
+			return 1
+		}
+		return 0
+	})
+	for _, v := range all {
+		if !slices.ContainsFunc(kept, func(k *Version) bool { return k.runsWherever(v, app) }) {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+// runsWherever says whether v runs in every version of app that w runs in, in
+// every mode. Both name app.
+func (v *Version) runsWherever(w *Version, app App) bool {
+	c, _ := v.For(app)
+	d, _ := w.For(app)
+	if Compare(c.Min, d.Min) > 0 {
+		return false
+	}
+	return c.Open() || !d.Open() && Compare(c.Max, d.Max) >= 0 && (!v.Strict || w.Strict)
 }
 
 // newer says whether Choose prefers v to w where both fit.

@@ -223,6 +223,35 @@ func TestChooseDoesNotDependOnTheOrderOfItsVersions(t *testing.T) {
 	}
 }
 
+func TestTheFirstChoosableThatFitsIsTheChoice(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(7, 8))
+	kept, all := 0, 0
+	for range 2000 {
+		versions := someVersions(r)
+		choosable := catalog.Choosable(versions, catalog.Firefox)
+		for app := range 40 {
+			for _, mode := range catalog.Modes() {
+				var first *catalog.Version
+				for _, v := range choosable {
+					if v.RunsIn(catalog.Firefox, fmt.Sprint(app), mode) {
+						first = v
+						break
+					}
+				}
+				want := catalog.Choose(versions, catalog.Firefox, fmt.Sprint(app), mode)
+				if first != want {
+					t.Fatalf("for %d %s the first choosable is %v, the choice %v", app, mode, first, want)
+				}
+			}
+		}
+		kept, all = kept+len(choosable), all+len(versions)
+	}
+	if kept >= all*9/10 {
+		t.Errorf("%d of %d versions kept: too few were left out", kept, all)
+	}
+}
+
 func someVersions(r *rand.Rand) []*catalog.Version {
 	var versions []*catalog.Version
 	for i := range r.IntN(8) {

@@ -1,10 +1,8 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"slices"
 
 	"addons/server/catalog"
 )
@@ -14,8 +12,7 @@ import (
 // deleted, its slug, and, newest first, the versions that catalog.Choose can
 // choose for some version of the application, with what Choose and the answer read
 // of them (ID, Number, Channel, Strict, Compatibility, File, and the locales of the
-// ReleaseNotes without their texts). One statement, one
-// row by its key.
+// ReleaseNotes without their texts). One statement, one row by its key.
 func (db *DB) Candidates(ctx context.Context, guid, app string) (known bool, versions []*catalog.Version, slug string, err error) {
 	var offers []offer
 	err = db.reads().one(ctx, qCandidates, "SELECT slug, versions FROM offers WHERE guid = ? AND app = ?", into{&slug, fromJSON(&offers)}, guid, app)
@@ -73,44 +70,25 @@ func (o offer) version(app string) *catalog.Version {
 	}
 }
 
-// choosable returns the versions that catalog.Choose can choose for some version of
-// app, newest first: those that no newer one stands in for. That keeps the row
-// short for an add-on with a thousand versions.
+// choosable are the offers of what catalog.Choose can choose. Few, which keeps the
+// row short for an add-on with a thousand versions.
 func choosable(versions []*catalog.Version, app catalog.App) []offer {
-	versions = slices.Clone(versions)
-	slices.SortFunc(versions, func(v, w *catalog.Version) int {
-		return cmp.Or(catalog.Compare(w.Number, v.Number), cmp.Compare(w.ID, v.ID))
-	})
 	offers := []offer{}
-	for _, v := range versions {
-		c, runs := v.For(app)
-		if !runs || !v.Offered() {
-			continue
-		}
-		o := newOffer(v, c)
-		if !slices.ContainsFunc(offers, func(newer offer) bool { return newer.standsInFor(o) }) {
-			offers = append(offers, o)
-		}
+	for _, v := range catalog.Choosable(versions, app) {
+		bounds, _ := v.For(app)
+		offers = append(offers, newOffer(v, bounds))
 	}
 	return offers
 }
 
-// standsInFor says whether o runs wherever p does, in every mode.
-func (o offer) standsInFor(p offer) bool {
-	from := catalog.Compare(o.Min, p.Min) <= 0
-	open := catalog.Compat{Max: o.Max}.Open()
-	to := open || !(catalog.Compat{Max: p.Max}).Open() && catalog.Compare(o.Max, p.Max) >= 0
-	return from && to && (open || !o.Strict || p.Strict)
-}
-
 // offered reads what choosable needs of an add-on's offered versions, and Created.
 func (h handle) offered(ctx context.Context, addonID int64) ([]*catalog.Version, error) {
-	versions, err := list(ctx, h, qSaveOffers, `SELECT v.id, v.number, v.strict, v.created, f.id, f.name, f.content, f.url, f.hash, f.size
+	versions, err := list(ctx, h, qSaveOffers, `SELECT v.id, v.number, v.strict, v.notes, v.created, f.id, f.name, f.content, f.url, f.hash, f.size
 		FROM versions v JOIN files f ON f.version_id = v.id WHERE v.addon_id = ? AND v.offered = 1`+newestFirst, []any{addonID},
 		func(r row, to **catalog.Version) error {
 			v := &catalog.Version{Channel: catalog.Listed, File: catalog.File{Status: catalog.Public}}
 			*to = v
-			return r.Scan(&v.ID, &v.Number, &v.Strict, fromSeconds(&v.Created),
+			return r.Scan(&v.ID, &v.Number, &v.Strict, fromJSON(&v.ReleaseNotes), fromSeconds(&v.Created),
 				&v.File.ID, &v.File.Name, &v.File.Key, &v.File.URL, &v.File.Hash, &v.File.Size)
 		})
 	if err != nil {

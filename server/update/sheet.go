@@ -1,12 +1,10 @@
 package update
 
 import (
-	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"addons/server/catalog"
@@ -100,29 +98,23 @@ func (in *reader) covers(key string, mode catalog.CompatMode, strict bool) bool 
 	return !binds || len(upper) == 0 || key <= string(upper)
 }
 
-// entry is a version with its range for the application.
-type entry struct {
-	*catalog.Version
-	catalog.Compat
-}
-
 // newSheet writes the sheet of a known add-on.
 func (s *Service) newSheet(guid string, app catalog.App, slug string, versions []*catalog.Version) ([]byte, error) {
 	page := []byte{sheetKnown}
-	for _, e := range choosable(versions, app) {
-		body, err := json.Marshal(manifest{map[string]updates{guid: {[]offer{s.offer(e, app, slug)}}}})
+	for _, v := range catalog.Choosable(versions, app) {
+		body, err := json.Marshal(manifest{map[string]updates{guid: {[]offer{s.offer(v, app, slug)}}}})
 		if err != nil {
 			return nil, fmt.Errorf("update of %q: %w", guid, err)
 		}
 		var flags byte
-		if e.Strict {
+		if v.Strict {
 			flags = flagStrict
 		}
-		upper := ""
-		if !e.Open() {
-			upper = catalog.VersionKey(e.Max)
+		bounds, upper := rangeOf(v, app), ""
+		if !bounds.Open() {
+			upper = catalog.VersionKey(bounds.Max)
 		}
-		page = appendText(append(page, flags), catalog.VersionKey(e.Min), upper, etag(body), string(body))
+		page = appendText(append(page, flags), catalog.VersionKey(bounds.Min), upper, etag(body), string(body))
 	}
 	none, err := json.Marshal(manifest{map[string]updates{guid: {[]offer{}}}})
 	if err != nil {
@@ -136,37 +128,6 @@ func appendText(page []byte, texts ...string) []byte {
 		page = append(binary.AppendUvarint(page, uint64(len(t))), t...)
 	}
 	return page
-}
-
-// choosable returns the versions that catalog.Choose returns for some question, in
-// its order of preference.
-func choosable(versions []*catalog.Version, app catalog.App) []entry {
-	var all, kept []entry
-	for _, v := range versions {
-		if c, ok := v.For(app); ok && v.Offered() {
-			all = append(all, entry{v, c})
-		}
-	}
-	slices.SortFunc(all, func(a, b entry) int {
-		return cmp.Or(catalog.Compare(b.Number, a.Number), cmp.Compare(b.ID, a.ID))
-	})
-	for _, e := range all {
-		if !slices.ContainsFunc(kept, func(k entry) bool { return k.fitsWherever(e) }) {
-			kept = append(kept, e)
-		}
-	}
-	return kept
-}
-
-// fitsWherever says whether e fits in every mode wherever other does.
-func (e entry) fitsWherever(other entry) bool {
-	if catalog.Compare(e.Min, other.Min) > 0 {
-		return false
-	}
-	if e.Open() {
-		return true
-	}
-	return !other.Open() && catalog.Compare(e.Max, other.Max) >= 0 && (!e.Strict || other.Strict)
 }
 
 // manifest is the answer's JSON.
@@ -196,17 +157,24 @@ type applications struct {
 	} `json:"gecko"`
 }
 
-func (s *Service) offer(e entry, app catalog.App, slug string) offer {
-	o := offer{Version: e.Number, Link: s.links.Download(app.Slug, &e.File)}
-	o.Applications.Gecko.Min = e.Min
-	if e.Strict { // Firefox lets any maximum bind
-		o.Applications.Gecko.Max = e.Max
+func (s *Service) offer(v *catalog.Version, app catalog.App, slug string) offer {
+	o := offer{Version: v.Number, Link: s.links.Download(app.Slug, &v.File)}
+	bounds := rangeOf(v, app)
+	o.Applications.Gecko.Min = bounds.Min
+	if v.Strict { // Firefox lets any maximum bind
+		o.Applications.Gecko.Max = bounds.Max
 	}
-	if strings.HasPrefix(e.File.Hash, "sha256:") { // over http, Firefox takes nothing without it
-		o.Hash = e.File.Hash
+	if strings.HasPrefix(v.File.Hash, "sha256:") { // over http, Firefox takes nothing without it
+		o.Hash = v.File.Hash
 	}
-	if len(e.ReleaseNotes) > 0 {
-		o.Info = s.links.UpdateInfo(app.Slug, slug, e.Number)
+	if len(v.ReleaseNotes) > 0 {
+		o.Info = s.links.UpdateInfo(app.Slug, slug, v.Number)
 	}
 	return o
+}
+
+// rangeOf is v's range for app, which v is known to have.
+func rangeOf(v *catalog.Version, app catalog.App) catalog.Compat {
+	bounds, _ := v.For(app)
+	return bounds
 }
