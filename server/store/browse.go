@@ -60,58 +60,100 @@ func (db *DB) Browse(ctx context.Context, b Browse) (ids []int64, total int, err
 	if b.Limit < 0 || b.Offset < 0 {
 		return nil, 0, fmt.Errorf("limit %d, offset %d: %w", b.Limit, b.Offset, catalog.ErrInvalid)
 	}
-	from, args, err := b.filter()
+	f, err := b.filter()
 	if err != nil {
 		return nil, 0, err
 	}
 	h := db.reads()
-	if err := h.one(ctx, qBrowseTotal, "SELECT COUNT(*)"+from, into{&total}, args...); err != nil || total <= b.Offset || b.Limit == 0 {
+	if err := h.one(ctx, qBrowseTotal, "SELECT COUNT(*)"+f.pick(), into{&total}, f.args...); err != nil || total <= b.Offset || b.Limit == 0 {
 		return nil, total, err
 	}
+	from := f.pick()
+	if total > pickMax {
+		from = f.walk()
+	}
 	ids, err = list(ctx, h, qBrowse, "SELECT a.id"+from+" ORDER BY "+order+" LIMIT ? OFFSET ?",
-		append(args, b.Limit, b.Offset), func(r row, id *int64) error { return r.Scan(id) })
+		append(f.args, b.Limit, b.Offset), func(r row, id *int64) error { return r.Scan(id) })
 	return ids, total, err
 }
 
-// filter renders FROM and WHERE.
-func (b Browse) filter() (string, []any, error) {
-	where := []string{"a.listed = 1"}
-	var args []any
-	add := func(condition string, values ...any) {
-		where = append(where, condition)
-		args = append(args, values...)
+// pickMax is how many add-ons it is quicker to look up and sort than to walk along
+// the sort's index past those that don't fit.
+const pickMax = 1000
+
+// filter is FROM and WHERE in two forms for the same add-ons.
+type filter struct {
+	own   []string // conditions on the add-on a
+	lists []string // FROM and WHERE of rows x, one of which has the add-on's id
+	args  []any
+}
+
+// pick looks up the add-ons that the lists name. The + keeps SQLite from the
+// indexes of the sorts; MySQL doesn't notice it.
+func (f *filter) pick() string {
+	if len(f.lists) == 0 {
+		return f.walk()
 	}
+	where := "+" + strings.Join(f.own, " AND +")
+	for _, l := range f.lists {
+		where += " AND a.id IN (SELECT x.addon_id" + l + ")"
+	}
+	return " FROM addons a WHERE " + where
+}
+
+// walk goes along the sort's index and asks each add-on whether it is in the lists.
+func (f *filter) walk() string {
+	where := strings.Join(f.own, " AND ")
+	for _, l := range f.lists {
+		where += " AND EXISTS (SELECT 1" + l + " AND x.addon_id = a.id)"
+	}
+	return " FROM addons a WHERE " + where
+}
+
+func (f *filter) where(condition string, args ...any) {
+	f.own = append(f.own, condition)
+	f.args = append(f.args, args...)
+}
+
+// in comes after all that where adds.
+func (f *filter) in(list string, args ...any) {
+	f.lists = append(f.lists, " FROM "+list)
+	f.args = append(f.args, args...)
+}
+
+func (b Browse) filter() (*filter, error) {
+	f := &filter{own: []string{"a.listed = 1"}}
 	if b.Type != "" {
-		add("a.type = ?", b.Type)
+		f.where("a.type = ?", b.Type)
 	}
 	if b.App != "" {
 		bit := appBit(b.App)
 		if bit == 0 {
-			return "", nil, fmt.Errorf("application %q: %w", b.App, catalog.ErrInvalid)
+			return nil, fmt.Errorf("application %q: %w", b.App, catalog.ErrInvalid)
 		}
-		add("a.apps & ? <> 0", bit)
+		f.where("a.apps & ? <> 0", bit)
 	}
 	if b.Promoted {
-		add("a.promotion > 0")
+		f.where("a.promotion > 0")
 	}
 	switch {
 	case b.Category != "" && b.App != "":
-		add("a.id IN (SELECT x.addon_id FROM addon_categories x WHERE x.slug = ? AND x.app = ?)", b.Category, b.App)
+		f.in("addon_categories x WHERE x.slug = ? AND x.app = ?", b.Category, b.App)
 	case b.Category != "":
-		add("a.id IN (SELECT x.addon_id FROM addon_categories x WHERE x.slug = ?)", b.Category)
+		f.in("addon_categories x WHERE x.slug = ?", b.Category)
 	}
 	if b.Tag != "" {
-		add("a.id IN (SELECT x.addon_id FROM addon_tags x JOIN tags t ON t.id = x.tag_id WHERE t.name = ?)", b.Tag)
+		f.in("addon_tags x JOIN tags t ON t.id = x.tag_id WHERE t.name = ?", b.Tag)
 	}
 	if b.Author != "" {
 		id, _ := strconv.ParseInt(b.Author, 10, 64)
-		add("a.id IN (SELECT x.addon_id FROM addon_authors x JOIN authors p ON p.id = x.author_id WHERE p.username = ? OR p.id = ?)", b.Author, id)
+		f.in("addon_authors x JOIN authors p ON p.id = x.author_id WHERE (p.username = ? OR p.id = ?)", b.Author, id)
 	}
 	words := strings.Fields(strings.ToLower(b.Text))
 	for _, word := range words[:min(len(words), textWords)] {
-		add("a.id IN (SELECT w.addon_id FROM addon_words w WHERE w.words LIKE ? ESCAPE '!')", "%"+likeEscape(word)+"%")
+		f.in("addon_words x WHERE x.words LIKE ? ESCAPE '!'", "%"+likeEscape(word)+"%")
 	}
-	return " FROM addons a WHERE " + strings.Join(where, " AND "), args, nil
+	return f, nil
 }
 
 // likeEscape takes from a LIKE pattern's signs what they mean.

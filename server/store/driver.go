@@ -35,6 +35,7 @@ const attempts = 8
 type driver struct {
 	dialect
 	pools    pools
+	limit    time.Duration // timeout, but in tests
 	registry *metrics.Registry
 	timers   [queryCount][len(outcomes)]*metrics.Histogram
 	gauges   []prometheus.Collector
@@ -71,7 +72,7 @@ func newDriver(d dialect, p pools, reg *metrics.Registry) (*driver, error) {
 		Keys: []string{"db.{db_system_name}.{query}"},
 		Span: "db",
 	})
-	drv := &driver{dialect: d, pools: p, registry: reg}
+	drv := &driver{dialect: d, pools: p, limit: timeout, registry: reg}
 	for q, name := range names {
 		for o, outcome := range outcomes {
 			drv.timers[q][o] = durations.With(d.name, name, outcome)
@@ -292,7 +293,7 @@ func (d *driver) rollback(ctx context.Context, tx *sql.Tx) error {
 
 // measure gives run its time limit, times it, and turns its error into the package's.
 func (d *driver) measure(ctx context.Context, q query, run func(context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, timeout)
+	limited, cancel := context.WithTimeout(ctx, d.limit)
 	defer cancel()
 	start := time.Now()
 	err := run(limited)
@@ -314,7 +315,7 @@ func translate(ctx context.Context, q query, err error) (outcome int, _ error) {
 	case ctx.Err() != nil:
 		return outcomeCanceled, fmt.Errorf("query %s: %w", q, ctx.Err())
 	case errors.Is(err, context.DeadlineExceeded):
-		return outcomeError, fmt.Errorf("query %s took more than %v: %w", q, timeout, catalog.ErrUnavailable)
+		return outcomeError, fmt.Errorf("query %s took too long: %w", q, catalog.ErrUnavailable)
 	case down(err):
 		return outcomeError, fmt.Errorf("query %s: %w: %w", q, catalog.ErrUnavailable, err)
 	}
