@@ -22,10 +22,12 @@ type Spec struct {
 	DefaultLocale   string       // "" is en-US
 	Name            catalog.Text // with any locale but en-US, the package gets _locales
 	Summary         catalog.Text
-	Author          string
-	Homepage        string
-	UpdateURL       string
-	TargetLocale    string // dictionaries and language packs
+	// Firefox refuses dictionaries and language packs with icons or _locales:
+	// theirs have the texts of DefaultLocale and no icon, whatever is given.
+	Author       string
+	Homepage     string
+	UpdateURL    string
+	TargetLocale string // dictionaries and language packs
 	// Compatibility: Firefox's range is written as strict_min_version and
 	// strict_max_version, Android's as gecko_android. A maximum of "" or "*" is
 	// not written, so give no maximum that shall not bind.
@@ -83,13 +85,16 @@ func (spec Spec) check() error {
 		return invalid("the version %q is no version number", spec.Version)
 	case spec.Name[spec.DefaultLocale] == "":
 		return invalid("there is no name in the default locale %s", spec.DefaultLocale)
-	case (spec.Type == catalog.Dictionary || spec.Type == catalog.Language) && normalLocale(spec.TargetLocale) == "":
+	case spec.bare() && normalLocale(spec.TargetLocale) == "":
 		return invalid("a %s needs a target locale", spec.Type)
 	case spec.Icon != nil && ImageType(spec.Icon) == "":
 		return invalid("the icon is neither PNG nor SVG")
 	}
 	return nil
 }
+
+// bare packages are dictionaries and language packs.
+func (spec Spec) bare() bool { return spec.Type == catalog.Dictionary || spec.Type == catalog.Language }
 
 // manifest returns the manifest without its texts, and adds the files that it names.
 func (spec Spec) manifest(files map[string][]byte) map[string]any {
@@ -104,7 +109,7 @@ func (spec Spec) manifest(files map[string][]byte) map[string]any {
 	if spec.Homepage != "" {
 		m["homepage_url"] = spec.Homepage
 	}
-	if spec.Icon != nil {
+	if spec.Icon != nil && !spec.bare() {
 		name := "icons/icon.png"
 		if ImageType(spec.Icon) == "image/svg+xml" {
 			name = "icons/icon.svg"
@@ -225,7 +230,7 @@ func (spec Spec) language(m map[string]any, files map[string][]byte) {
 
 // localize writes name and description, through _locales if there are several languages.
 func (spec Spec) localize(m map[string]any, files map[string][]byte) {
-	if spec.DefaultLocale == "en-US" && len(spec.Name) == 1 && len(spec.Summary) <= 1 {
+	if spec.bare() || spec.DefaultLocale == "en-US" && len(spec.Name) == 1 && len(spec.Summary) <= 1 {
 		m["name"] = spec.Name[spec.DefaultLocale]
 		if s := spec.Summary[spec.DefaultLocale]; s != "" {
 			m["description"] = s

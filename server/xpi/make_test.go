@@ -46,6 +46,7 @@ func specs() []named {
 		{"dictionary", xpi.Spec{
 			Type: catalog.Dictionary, GUID: "dictionary@example.org", Version: "1", Name: catalog.Text{"en-US": "Dictionary"},
 			TargetLocale: "de", Words: []string{"Wort", "Apfel"}, Compatibility: range140,
+			Summary: catalog.Text{"en-US": "Words"}, Author: "Ann", Homepage: "https://example.org/",
 		}, "dictionary"},
 		{"language pack", xpi.Spec{
 			Type: catalog.Language, GUID: "langpack@example.org", Version: "1", Name: catalog.Text{"en-US": "Language"}, TargetLocale: "eo",
@@ -121,6 +122,15 @@ func TestTheSameSpecGivesTheSameBytes(t *testing.T) {
 	other.Version = "1.2.4"
 	if bytes.Equal(made(t, spec), made(t, other)) {
 		t.Error("two versions have the same bytes")
+	}
+}
+
+func TestADictionaryHasNeitherIconNorLocales(t *testing.T) {
+	t.Parallel()
+	spec := specs()[3].spec
+	spec.Icon, spec.Name = []byte(svg), catalog.Text{"en-US": "Dictionary", "de": "Wörterbuch"}
+	if got, want := names(t, made(t, spec)), "manifest.json dictionaries/de.aff dictionaries/de.dic"; got != want {
+		t.Errorf("made with %q, want %q", got, want)
 	}
 }
 

@@ -130,10 +130,28 @@ func (m *manifest) kind(p *Package) error {
 	default:
 		p.Type = catalog.Extension
 	}
-	if (p.Type == catalog.Language || p.Type == catalog.Dictionary) && p.TargetLocale == "" {
+	if p.Type != catalog.Language && p.Type != catalog.Dictionary {
+		return nil
+	}
+	if p.TargetLocale == "" {
 		return invalid("manifest.json does not say which language this %s is for", p.Type)
 	}
+	for key := range m.object {
+		if !slices.Contains(bareKeys(), key) {
+			return invalid("manifest.json has %q, with which Firefox refuses a %s", key, p.Type)
+		}
+	}
 	return nil
+}
+
+// bareKeys are all that the manifests of dictionaries and language packs may
+// have: WebExtensionDictionaryManifest and WebExtensionLangpackManifest in
+// Firefox's schemas/manifest.json, which, unlike the others, allow nothing else.
+func bareKeys() []string {
+	return []string{
+		"manifest_version", "applications", "browser_specific_settings", "name", "short_name", "description", "author",
+		"version", "homepage_url", "install_origins", "developer", "dictionaries", "langpack_id", "languages", "sources",
+	}
 }
 
 var (

@@ -195,6 +195,7 @@ func TestARefusalSaysWhatIsWrong(t *testing.T) {
 		{"Thunderbird's keys", map[string]string{"manifest.json": with(`"compose_action": {}`)}, "Thunderbird"},
 		{"experiments", map[string]string{"manifest.json": with(`"experiment_apis": {}`)}, "experiment_apis"},
 		{"a dictionary of nothing", map[string]string{"manifest.json": with(`"dictionaries": {}`)}, "which language"},
+		{"a dictionary with icons", map[string]string{"manifest.json": with(`"dictionaries": {"de": "de.dic"}, "icons": {"48": "i.png"}`)}, `"icons"`},
 		{"a long manifest", map[string]string{"manifest.json": plain + strings.Repeat(" ", xpi.MaxManifest)}, "more than"},
 		{"a way out", map[string]string{"manifest.json": plain, "../../etc/cron.d/x": ""}, "plain relative path"},
 		{"an absolute name", map[string]string{"manifest.json": plain, "/etc/passwd": ""}, "plain relative path"},
