@@ -47,6 +47,18 @@ type chart struct {
 	Thresholds []line
 	Legend     []entry
 	More       int // series left out
+	Scale      axes
+}
+
+// axes let the script read the values under the pointer back from the lines.
+type axes struct {
+	Low, High  float64
+	Factor     float64 // of the unit
+	Suffix     string
+	Stacked    bool
+	Start, End int64   // Unix time in milliseconds
+	Step       float64 // on the canvas
+	Zone       int     // seconds east of Greenwich
 }
 
 type tick struct {
@@ -84,6 +96,8 @@ func newChart(p *Panel, all []series, w window, loc *time.Location) *chart {
 		c.YTicks = append(c.YTicks, tick{100 * (hi - m) / (hi - lo), label})
 	}
 	c.XTicks = timeTicks(w, loc)
+	_, zone := w.End.In(loc).Zone()
+	c.Scale = axes{lo, hi, scale.factor, scale.suffix, stacked, w.Start.UnixMilli(), w.End.UnixMilli(), canvas * float64(w.Step) / float64(w.Length), zone}
 	y := func(v float64) float64 { return canvas * (hi - v) / (hi - lo) }
 	for i, s := range all {
 		l := line{Name: s.Name, Class: s.Class}

@@ -48,20 +48,26 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(map[string]any{"status": "success", "data": data})
 }
 
+func (f *fake) now() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.value
+}
+
 func (f *fake) matrix(form url.Values) []any {
-	out := []any{}
+	out, value := []any{}, f.now()
 	for _, labels := range f.series {
 		var end float64
 		fmt.Sscan(form.Get("end"), &end)
-		out = append(out, map[string]any{"metric": labels, "values": []any{[]any{end - 60, "1"}, []any{end - 45, f.value}, []any{end, f.value}}})
+		out = append(out, map[string]any{"metric": labels, "values": []any{[]any{end - 60, "1"}, []any{end - 45, value}, []any{end, value}}})
 	}
 	return out
 }
 
 func (f *fake) vector(form url.Values) []any {
-	out := []any{}
+	out, value := []any{}, f.now()
 	for _, labels := range f.series {
-		out = append(out, map[string]any{"metric": labels, "value": []any{json.Number(form.Get("time")), f.value}})
+		out = append(out, map[string]any{"metric": labels, "value": []any{json.Number(form.Get("time")), value}})
 	}
 	return out
 }
