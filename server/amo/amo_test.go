@@ -88,6 +88,20 @@ func TestAnswersAreGolden(t *testing.T) {
 	}
 }
 
+func TestATextInTheLanguageComesBeforeTheAddonsOwn(t *testing.T) {
+	t.Parallel()
+	a := clock()
+	a.Name = catalog.Text{"en-US": "Clock", "de": "Uhr", "pt-BR": "Relógio"}
+	for lang, want := range map[string]string{"de": "Uhr", "de-AT": "Uhr", "DE": "Uhr", "pt": "Relógio", "pt-PT": "Relógio", "fr": "Clock", "en": "Clock", "tlh": "Clock"} {
+		if got := amo.FromAddon(a, links, lang).Name.In(); got != want {
+			t.Errorf("in %s: %s, want %s", lang, got, want)
+		}
+		if got := amo.FromAddon(a, links, "").V4(lang).Name.Plain; got != want {
+			t.Errorf("v4 in %s: %s, want %s", lang, got, want)
+		}
+	}
+}
+
 func golden(t *testing.T, name string, answer any) {
 	t.Helper()
 	var got bytes.Buffer

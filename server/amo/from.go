@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"addons/server/catalog"
@@ -115,11 +116,25 @@ func (w writer) text(t catalog.Text) Text {
 	if w.lang == "" {
 		return Text{Text: t}
 	}
-	locale, text := t.Best(w.lang, w.fallback)
+	locale, text := choose(t, w.lang, w.fallback)
 	if text == "" {
 		return Text{}
 	}
 	return Text{Text: catalog.Text{locale: text}}
+}
+
+// choose returns the text in the language, in any of its regions, before the one in
+// the add-on's own locale: who asks for de-AT would rather read de than English.
+func choose(t catalog.Text, lang, fallback string) (locale, text string) {
+	if locale, text = t.Best(lang); strings.EqualFold(language(locale), language(lang)) {
+		return locale, text
+	}
+	return t.Best(fallback)
+}
+
+func language(locale string) string {
+	language, _, _ := strings.Cut(locale, "-")
+	return language
 }
 
 func (w writer) authors(authors []catalog.Author) []Author {

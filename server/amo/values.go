@@ -89,7 +89,8 @@ func (t Text) in(locale string) catalog.Text {
 
 // flat is t as a plain string in the locale.
 func (t Text) flat(locale, fallback string) Text {
-	return Text{Plain: t.in(fallback).In(locale, fallback)}
+	_, text := choose(t.in(fallback), locale, fallback)
+	return Text{Plain: text}
 }
 
 // Link leads to another site: {url, outgoing}. outgoing is where to send people; this
