@@ -69,7 +69,8 @@ type wire struct {
 	newest   atomic.Int64 // when the job delivered last was due, Unix nanoseconds
 	emptied  atomic.Int64 // when the queue was last seen empty
 
-	browsing sync.Mutex
+	declaring sync.Mutex
+	browsing  sync.Mutex
 
 	mu       sync.Mutex
 	sessions map[string]*session // by connection; none while it is down
@@ -257,8 +258,12 @@ func (s *session) aside(ctx context.Context, call func(*amqp.Channel) error) err
 }
 
 // declare makes the queues. They are quorum queues because those count how often
-// a message was delivered, even to workers that died.
+// a message was delivered, even to workers that died. RabbitMQ (3.10) may answer
+// with an internal error while another connection is making the same one: keep
+// tries again, and our own two connections take turns.
 func (w *wire) declare(ch *amqp.Channel) error {
+	w.declaring.Lock()
+	defer w.declaring.Unlock()
 	if _, err := ch.QueueDeclare(w.deadQueue(), true, false, false, false, amqp.Table{"x-queue-type": "quorum"}); err != nil {
 		return fmt.Errorf("queue %s: %w", w.deadQueue(), err)
 	}
@@ -550,8 +555,8 @@ func (c *consumer) consume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stop := ctx.Done()
-	for stop != nil || c.inHand > 0 {
+	stop, stopping := ctx.Done(), false
+	for !stopping || c.inHand > 0 {
 		select {
 		case d, ok := <-deliveries:
 			if !ok {
@@ -564,7 +569,7 @@ func (c *consumer) consume(ctx context.Context) error {
 				return err
 			}
 		case <-stop:
-			stop = nil
+			stop, stopping = nil, true
 			// Not waiting for the answer: what is still on its way comes back to the
 			// queue when the connection ends.
 			if err := c.ch.Cancel("worker", true); err != nil {
@@ -683,7 +688,10 @@ func (w *wire) replay(ctx context.Context, id string) (found bool, err error) {
 		found = true
 		return false, d.Ack(false)
 	})
-	return found, err
+	if err != nil {
+		return false, err // found may still be written to
+	}
+	return found, nil
 }
 
 // letters reads dead letters and leaves them where they are.
@@ -692,7 +700,10 @@ func (w *wire) letters(ctx context.Context, limit int) (jobs []store.Job, err er
 		jobs = append(jobs, jobOf(d))
 		return true, nil
 	})
-	return jobs, err
+	if err != nil {
+		return nil, err // jobs may still be written to
+	}
+	return jobs, nil
 }
 
 // browse calls look for dead letters until it wants no more. Those that it didn't
