@@ -175,13 +175,9 @@ func (s *Site) Ratings(ctx context.Context, addonID int64, limit, offset int) ([
 	return o.Ratings, o.Total, nil
 }
 
-// Categories returns the whole taxonomy.
+// Categories returns the whole taxonomy, which the store has at hand.
 func (s *Site) Categories(ctx context.Context) ([]catalog.Category, error) {
-	all, err := cache.Fetch(ctx, s.Cache, menuFamily, "categories", s.DB.Categories)
-	if err != nil {
-		return nil, fmt.Errorf("categories: %w", err)
-	}
-	return all, nil
+	return s.DB.Categories(ctx)
 }
 
 // Tags returns the tags that most add-ons carry.

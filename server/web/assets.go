@@ -115,10 +115,16 @@ func minify(name string, body []byte) ([]byte, error) {
 	return result.Code, nil
 }
 
+// brotliLevel: two more save two percent and make each start a tenth of a second longer.
+const brotliLevel = 9
+
 // compressed returns the body both ways, nil where that saves nothing.
 func compressed(body []byte) (br, gz []byte, err error) {
+	if len(body) < compressFrom {
+		return nil, nil, nil
+	}
 	var b, g bytes.Buffer
-	bw := brotli.NewWriterLevel(&b, brotli.BestCompression)
+	bw := brotli.NewWriterLevel(&b, brotliLevel)
 	gw, err := gzip.NewWriterLevel(&g, gzip.BestCompression)
 	if err != nil {
 		return nil, nil, err

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -62,7 +61,7 @@ func start(t testing.TB, imports []store.Import, options ...func(*web.Config)) *
 		}
 	}
 	var err error
-	p.db, err = store.Open(ctx, "sqlite:"+filepath.Join(t.TempDir(), "addons.db"), p.reg, log)
+	p.db, err = store.Open(ctx, "sqlite::memory:", p.reg, log)
 	must(err)
 	t.Cleanup(func() { p.db.Close() })
 	p.files, err = file.Open("file:"+t.TempDir(), p.reg)
@@ -192,6 +191,9 @@ func version(number string, created time.Time) *catalog.Version {
 		File:          catalog.File{Name: "package-" + number + ".xpi", Status: catalog.Public, Created: created, Signed: true},
 	}
 }
+
+// nightReader is the one add-on that has everything.
+func nightReader() []store.Import { return catalogue()[:1] }
 
 // catalogue is a small site: every kind of add-on, texts in several languages
 // and directions, with and without pictures, ratings and history.

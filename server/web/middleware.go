@@ -88,8 +88,10 @@ func (w *Web) observe(ctx context.Context, rec *record, method string) {
 		status = http.StatusOK
 	}
 	rec.endpoint.duration(method, status).Observe(ctx, time.Since(rec.start))
-	rec.endpoint.size.Record(ctx, float64(rec.size))
-	rec.endpoint.queries.Record(ctx, float64(rec.ledger.Count("db")))
+	// Nobody follows an exemplar from a size or a count: without the ledger in ctx
+	// these two cost a tenth.
+	rec.endpoint.size.Record(context.Background(), float64(rec.size))
+	rec.endpoint.queries.Record(context.Background(), float64(rec.ledger.Count("db")))
 	w.meter.response(status).Inc()
 }
 

@@ -39,6 +39,9 @@ type Config struct {
 	Drills   bool         // serves a route that panics, to see that errors are counted and alerted
 }
 
+// compressFrom (bytes): below a packet's size, compression saves nothing.
+const compressFrom = 1024
+
 // Web is what the handlers share. It holds no state of a request.
 type Web struct {
 	Config
@@ -72,7 +75,7 @@ func New(c Config) (http.Handler, error) {
 	if w.templates, err = parseTemplates(w); err != nil {
 		return nil, err
 	}
-	compress, err := gzhttp.NewWrapper(gzhttp.MinSize(1024), gzhttp.ContentTypes([]string{
+	compress, err := gzhttp.NewWrapper(gzhttp.MinSize(compressFrom), gzhttp.ContentTypes([]string{
 		"text/html", "text/css", "text/javascript", "text/plain", "application/json", "image/svg+xml", "text/xml"}))
 	if err != nil {
 		return nil, fmt.Errorf("compression: %w", err)

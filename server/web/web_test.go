@@ -61,29 +61,46 @@ var passing = []struct {
 	{regexp.MustCompile(`downloads/file/\d+/`), "downloads/file/ID/"},
 }
 
-func TestPagesLookAsTheyDid(t *testing.T) {
+func TestEveryPage(t *testing.T) {
 	t.Parallel()
 	p := start(t, catalogue())
 	for _, page := range pages {
-		t.Run(page.name, func(t *testing.T) {
-			got := text(t, p.get(page.path))
-			for _, c := range passing {
-				got = c.was.ReplaceAllString(got, c.is)
-			}
-			file := filepath.Join("testdata", page.name+".html")
-			if *rewrite {
-				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if d := cmp.Diff(string(want), got); d != "" {
-				t.Errorf("%s changed (run with -update and read the diff):\n%s", page.path, d)
-			}
+		r := p.get(page.path)
+		body := text(t, r)
+		doc := document(t, body)
+		t.Run(page.name+" looks as it did", func(t *testing.T) { checkGolden(t, page.name, body) })
+		t.Run(page.name+" is accessible", func(t *testing.T) {
+			checkFrame(t, doc)
+			checkHeadings(t, doc)
+			checkNames(t, doc)
 		})
+		t.Run(page.name+" has nothing inline", func(t *testing.T) {
+			csp := r.Header.Get("Content-Security-Policy")
+			if strings.Contains(csp, "unsafe") || !strings.Contains(csp, "default-src 'none'") || !strings.Contains(csp, "frame-ancestors 'none'") {
+				t.Errorf("Content-Security-Policy %q", csp)
+			}
+			checkInert(t, doc)
+		})
+	}
+}
+
+// checkGolden compares a page with the one that was read and found good.
+func checkGolden(t *testing.T, name, body string) {
+	for _, c := range passing {
+		body = c.was.ReplaceAllString(body, c.is)
+	}
+	file := filepath.Join("testdata", name+".html")
+	if *rewrite {
+		if err := os.WriteFile(file, []byte(body), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(string(want), body); d != "" {
+		t.Errorf("the page changed (run with -update and read the diff):\n%s", d)
 	}
 }
 
@@ -264,7 +281,7 @@ func samples(t *testing.T, reg *metrics.Registry, name string) map[string]float6
 func TestEveryRequestIsCountedOnceInBothStores(t *testing.T) {
 	t.Parallel()
 	statsd := &lines{}
-	p := start(t, catalogue(), func(c *web.Config) {
+	p := start(t, nightReader(), func(c *web.Config) {
 		c.Registry = metrics.New(statsd)
 		c.Beacon = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic("a beacon that explodes") })
 	})
@@ -365,7 +382,7 @@ func TestHalfAnAnswerIsCutOffAndCountedAsA500(t *testing.T) {
 
 func TestAnswersTellWhatTheyCost(t *testing.T) {
 	t.Parallel()
-	p := start(t, catalogue())
+	p := start(t, nightReader())
 	const trace = "0af7651916cd43dd8448eb211c80319c"
 	r := p.get("/en-US/firefox/addon/night-reader/", "traceparent", "00-"+trace+"-b7ad6b7169203331-01")
 	timing := r.Header.Get("Server-Timing")
@@ -384,7 +401,7 @@ func TestAnswersTellWhatTheyCost(t *testing.T) {
 
 func TestDebugShowsTheLedgerOnThePage(t *testing.T) {
 	t.Parallel()
-	p := start(t, catalogue(), func(c *web.Config) { c.Debug = true })
+	p := start(t, nightReader(), func(c *web.Config) { c.Debug = true })
 	r := p.get("/en-US/firefox/addon/night-reader/")
 	if body := text(t, r); !strings.Contains(body, "/:locale/:app/addon/:addon/") || !strings.Contains(body, `<th scope="row">db</th>`) {
 		t.Error("the page does not show what it cost")
@@ -396,7 +413,7 @@ func TestDebugShowsTheLedgerOnThePage(t *testing.T) {
 
 func TestPagesAreRememberedByTheirETag(t *testing.T) {
 	t.Parallel()
-	p := start(t, catalogue())
+	p := start(t, nightReader())
 	r := p.get("/en-US/firefox/")
 	tag := r.Header.Get("ETag")
 	if tag == "" || !strings.HasPrefix(r.Header.Get("Cache-Control"), "public, max-age=") {
@@ -409,7 +426,7 @@ func TestPagesAreRememberedByTheirETag(t *testing.T) {
 
 func TestPagesAndAssetsAreCompressed(t *testing.T) {
 	t.Parallel()
-	p := start(t, catalogue())
+	p := start(t, nightReader())
 	plain := text(t, p.get("/en-US/firefox/"))
 	r := p.get("/en-US/firefox/", "Accept-Encoding", "gzip")
 	z, err := gzip.NewReader(r.Body)
@@ -450,7 +467,7 @@ func TestABodyBeyondItsBoundIsRefused(t *testing.T) {
 
 func TestADownloadIsAPackageThatFirefoxInstalls(t *testing.T) {
 	t.Parallel()
-	p := start(t, catalogue())
+	p := start(t, nightReader())
 	f := p.addon("night-reader").Current.File
 	path := fmt.Sprintf("/firefox/downloads/file/%d/x.xpi", f.ID)
 	r := p.get(path)
@@ -513,12 +530,12 @@ func TestOnlyImagesAreMedia(t *testing.T) {
 
 func TestADatabaseThatIsDownIsA503(t *testing.T) {
 	t.Parallel()
-	p := start(t, catalogue())
+	p := start(t, nightReader())
 	before := text(t, p.get("/en-US/firefox/addon/night-reader/"))
 	if err := p.db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r := p.get("/en-US/firefox/addon/helper-1/")
+	r := p.get("/en-US/firefox/addon/another/")
 	if r.StatusCode != 503 || r.Header.Get("Retry-After") == "" || !strings.Contains(text(t, r), "try again") {
 		t.Errorf("without a database = %d, Retry-After %q", r.StatusCode, r.Header.Get("Retry-After"))
 	}
