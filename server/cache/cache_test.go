@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -520,76 +519,8 @@ func TestOpenListsWhatItKnows(t *testing.T) {
 	}
 }
 
-// frontOf is a TCP proxy before a real engine, which can be cut and frozen.
-type frontOf struct {
-	net.Listener
-	behind string
-	frozen atomic.Bool
-	mu     sync.Mutex
-	conns  []net.Conn
-	copies sync.WaitGroup
-}
-
-func front(t *testing.T, behind string) *frontOf {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &frontOf{Listener: l, behind: behind}
-	f.copies.Go(f.serve)
-	t.Cleanup(func() { f.cut(); f.copies.Wait() })
-	return f
-}
-
-func (f *frontOf) serve() {
-	for {
-		in, err := f.Accept()
-		if err != nil {
-			return
-		}
-		out, err := net.Dial("tcp", f.behind)
-		if err != nil {
-			in.Close()
-			continue
-		}
-		f.mu.Lock()
-		f.conns = append(f.conns, in, out)
-		f.mu.Unlock()
-		f.copies.Go(func() { f.copy(out, in) })
-		f.copies.Go(func() { f.copy(in, out) })
-	}
-}
-
-func (f *frontOf) copy(to, from net.Conn) {
-	defer to.Close()
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		if err != nil {
-			return
-		}
-		if f.frozen.Load() {
-			continue // taken and never answered
-		}
-		if _, err := to.Write(buf[:n]); err != nil {
-			return
-		}
-	}
-}
-
-// cut ends the listener and every connection: the engine is gone.
-func (f *frontOf) cut() {
-	f.Close()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, c := range f.conns {
-		c.Close()
-	}
-}
-
 // remote runs the test over both remote engines behind a front.
-func remote(t *testing.T, run func(t *testing.T, f *frontOf, url string)) {
+func remote(t *testing.T, run func(t *testing.T, f *enginetest.Front, url string)) {
 	for name, engine := range map[string]string{"memcache": "MEMCACHE", "redis": "REDIS"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -598,14 +529,14 @@ func remote(t *testing.T, run func(t *testing.T, f *frontOf, url string)) {
 			host, _, _ := strings.Cut(rest, ",")
 			host, _, _ = strings.Cut(host, "/")
 			host, _, _ = strings.Cut(host, "?")
-			f := front(t, host)
-			run(t, f, fmt.Sprintf("%s://%s?near=0&namespace=t%x", scheme, f.Addr(), rand.Uint64()))
+			f := enginetest.NewFront(t, host)
+			run(t, f, fmt.Sprintf("%s://%s?near=0&namespace=t%x", scheme, f.Addr, rand.Uint64()))
 		})
 	}
 }
 
 func TestFetchSurvivesACacheThatIsKilled(t *testing.T) {
-	remote(t, func(t *testing.T, f *frontOf, url string) {
+	remote(t, func(t *testing.T, f *enginetest.Front, url string) {
 		c, reg := open(t, url)
 		load, n := always(sample())
 		fetch(t, c, family, "a", load)
@@ -613,7 +544,7 @@ func TestFetchSurvivesACacheThatIsKilled(t *testing.T) {
 		if n.Load() != 1 {
 			t.Fatalf("loads = %d before the kill, want 1", n.Load())
 		}
-		f.cut()
+		f.Down()
 		for range 50 {
 			if got := fetch(t, c, family, "a", load); got.Count != 7 {
 				t.Fatalf("Fetch = %+v", got)
@@ -635,11 +566,11 @@ func TestFetchSurvivesACacheThatIsKilled(t *testing.T) {
 }
 
 func TestAFrozenCacheSoonCostsNothing(t *testing.T) {
-	remote(t, func(t *testing.T, f *frontOf, url string) {
+	remote(t, func(t *testing.T, f *enginetest.Front, url string) {
 		c, _ := open(t, url)
 		load, _ := always(1)
 		fetch(t, c, family, "a", load)
-		f.frozen.Store(true)
+		f.Freeze()
 		begun := time.Now()
 		for range 1000 {
 			fetch(t, c, family, "a", load)
@@ -648,7 +579,7 @@ func TestAFrozenCacheSoonCostsNothing(t *testing.T) {
 		if took := time.Since(begun); took > 3*time.Second {
 			t.Errorf("1000 fetches from a frozen cache took %v", took)
 		}
-		f.frozen.Store(false)
+		f.Thaw()
 		wait(t, "the cache is used again", func() bool {
 			load, n := always(2)
 			fetch(t, c, family, "b", load)
