@@ -21,18 +21,29 @@ func (s *Server) Reindex(ctx context.Context, progress Progress) error {
 // Check uses every backend once.
 func (s *Server) Check(ctx context.Context) health.Report { return s.checks.Run(ctx) }
 
-// WriteMetrics writes METRICS.md: what a whole platform on embedded backends
-// declares. dir is an empty folder for it to stand in.
-func WriteMetrics(ctx context.Context, w io.Writer, dir string) error {
+// Declared returns what a whole platform on embedded backends declares: the
+// site's metrics and the sidecar's. dir is an empty folder for it to stand in.
+func Declared(ctx context.Context, dir string) (site, sidecar []metrics.Declared, err error) {
 	c := Embedded(dir)
 	c.Public, c.Admin, c.Sample = "127.0.0.1:0", "127.0.0.1:0", 0
+	c.AlertWebhook = "http://127.0.0.1:9/" // never told anything: nothing runs, but its metrics are declared
 	*c.Relay = RelayConfig{UDP: "127.0.0.1:0", HTTP: "127.0.0.1:0", Flush: c.Relay.Flush, Scrape: c.Relay.Scrape}
 	s, err := New(ctx, c, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	defer s.Close(ctx)
-	if _, err := s.pages(); err != nil {
+	if _, err := s.pages(); err != nil { // the routes declare theirs
+		return nil, nil, err
+	}
+	return s.registry.Catalogue(), s.relay.Catalogue(), nil
+}
+
+// WriteMetrics writes METRICS.md: what a whole platform on embedded backends
+// declares. dir is an empty folder for it to stand in.
+func WriteMetrics(ctx context.Context, w io.Writer, dir string) error {
+	site, sidecar, err := Declared(ctx, dir)
+	if err != nil {
 		return err
 	}
 	fmt.Fprint(w, `# Metrics
@@ -45,10 +56,10 @@ the label's value.
 ## The site: job "addons"
 
 `+tableHead)
-	writeTable(w, s.registry.Catalogue())
+	writeTable(w, site)
 	fmt.Fprint(w, "\nAlso Go's runtime (`go_*`), the process (`process_*`) and the connection pools (`go_sql_*`).\n\n"+
 		"## The sidecar: job \"statsd-relay\"\n\n"+tableHead)
-	writeTable(w, s.relay.Catalogue())
+	writeTable(w, sidecar)
 	fmt.Fprint(w, "\n## What browsers measure: job \"statsd-relay\"\n\n| Prometheus | labels | what it tells |\n|---|---|---|\n")
 	for _, m := range rum.Metrics() {
 		fmt.Fprintf(w, "| `%s` | %s | %s |\n", m.Name, quoted(m.Labels), m.Help)

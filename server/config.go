@@ -44,6 +44,11 @@ type Config struct {
 	// process: http://host:9090. "" shows neither.
 	Prometheus string
 
+	// Alertmanager, http://host:9093, or AlertWebhook, a URL that gets
+	// Alertmanager's webhook format, is told what fires by the Prometheus of this
+	// process. "" tells nobody: alerts are then on the alerts page alone.
+	Alertmanager, AlertWebhook string
+
 	// Sample is how many add-ons the sample catalogue has that an empty
 	// database is filled with; 0 leaves it empty.
 	Sample  int

@@ -2,12 +2,15 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
+
+	"github.com/prometheus/common/model"
 
 	"addons/alerts"
 	"addons/dashboards"
@@ -26,6 +29,14 @@ func (s *Server) openTSDB(context.Context) error {
 	if s.config.Relay == nil {
 		return nil
 	}
+	external := "http://" + local(s.admin.Addr())
+	if err := s.openNotifier(external); err != nil {
+		return err
+	}
+	var notify func([]*model.Alert)
+	if s.notifier != nil {
+		notify = s.notifier.Notify
+	}
 	db, err := tsdb.Open(tsdb.Config{
 		Dir:      filepath.Join(s.config.Data, "prometheus"),
 		Interval: s.config.Relay.Scrape,
@@ -34,7 +45,8 @@ func (s *Server) openTSDB(context.Context) error {
 			{Job: "statsd-relay", Instance: local(s.relayHTTP.Addr()), Handler: s.relay.Handler()},
 		},
 		Rules:       alerts.Rules(),
-		ExternalURL: "http://" + local(s.admin.Addr()),
+		ExternalURL: external,
+		Notify:      notify,
 	}, s.log)
 	if err != nil {
 		return err
@@ -42,6 +54,19 @@ func (s *Server) openTSDB(context.Context) error {
 	s.tsdb = db
 	s.opened.pushPlain("prometheus", db.Close)
 	return nil
+}
+
+// openNotifier makes whoever is told of alerts; external is where alerts link to.
+func (s *Server) openNotifier(external string) (err error) {
+	switch c := s.config; {
+	case c.Alertmanager != "" && c.AlertWebhook != "":
+		return errors.New("--alertmanager and --alert-webhook: give one of them; Alertmanager has webhooks of its own")
+	case c.Alertmanager != "":
+		s.notifier, err = alerts.NewAlertmanager(c.Alertmanager, s.registry, s.log)
+	case c.AlertWebhook != "":
+		s.notifier, err = alerts.NewWebhook(c.AlertWebhook, external, s.registry, s.log)
+	}
+	return err
 }
 
 // prometheus is whom dashboards and alerts ask; nil if there is none.

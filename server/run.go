@@ -56,6 +56,7 @@ func (p *part) end(ctx context.Context) error {
 type parts struct {
 	public, admin, sidecar       *http.Server
 	relay, tsdb, worker, loading *part
+	notifier                     *part
 }
 
 // Run serves until ctx is done or a part fails, then goes down in order: not
@@ -83,6 +84,9 @@ func (s *Server) Run(ctx context.Context, progress Progress, loaded func()) erro
 	}
 	if s.tsdb != nil {
 		p.tsdb = begin(ctx, "prometheus", failed, s.tsdb.Run)
+	}
+	if s.notifier != nil {
+		p.notifier = begin(ctx, "alert notifications", failed, s.notifier.Run)
 	}
 	if s.config.Worker {
 		p.worker = begin(ctx, "worker", failed, func(ctx context.Context) error { return s.queue.Run(ctx, s.config.Workers) })
@@ -137,6 +141,7 @@ func (s *Server) drain(ctx context.Context, p parts) error {
 	step(p.worker.end(ctx))
 	step(s.flushMetrics(ctx))
 	step(p.tsdb.end(ctx))
+	step(p.notifier.end(ctx))
 	step(p.relay.end(ctx))
 	step(stop(ctx, p.sidecar))
 	step(stop(ctx, p.admin))

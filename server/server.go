@@ -14,6 +14,7 @@ import (
 
 	"github.com/smira/go-statsd"
 
+	"addons/alerts"
 	"addons/server/cache"
 	"addons/server/fault"
 	"addons/server/file"
@@ -47,8 +48,9 @@ type Server struct {
 	queue    *task.Queue
 	site     *site.Site
 
-	relay *relay.Relay
-	tsdb  *tsdb.DB
+	relay    *relay.Relay
+	tsdb     *tsdb.DB
+	notifier *alerts.Notifier // nil: nobody is told
 
 	public, admin, relayHTTP net.Listener
 	base                     string // URL of the site

@@ -103,21 +103,24 @@ type up struct {
 	backends
 	siteFlags
 	adminFlag
-	RelayHTTP string        `help:"Address of the relay's /metrics, status and the Prometheus query API." name:"relay-http" default:"127.0.0.1:9102" env:"ADDONS_RELAY_HTTP"`
-	StatsdUDP string        `help:"Address for statsd lines over UDP." name:"statsd-udp" default:"127.0.0.1:8125" env:"ADDONS_STATSD_UDP"`
-	StatsdTCP string        `help:"Address for statsd lines over TCP." name:"statsd-tcp" default:"127.0.0.1:8125" env:"ADDONS_STATSD_TCP"`
-	Graphite  string        `help:"Carbon's plaintext address, host:2003; none by default." env:"ADDONS_GRAPHITE"`
-	Prefix    string        `help:"Names in Graphite are PREFIX.counters.KEY.count, PREFIX.timers.KEY.mean…; without, statsd's legacy ones: stats.KEY, stats.timers.KEY.mean…" name:"graphite-prefix" env:"ADDONS_GRAPHITE_PREFIX"`
-	Flush     time.Duration `help:"Time between flushes to Graphite." default:"10s" env:"ADDONS_FLUSH"`
-	Scrape    time.Duration `help:"Time between scrapes by the embedded Prometheus." default:"15s" env:"ADDONS_SCRAPE"`
-	Sample    int           `help:"Add-ons in the sample catalogue that an empty database is filled with; 0 for none." default:"300" env:"ADDONS_SAMPLE"`
-	Workers   int           `help:"Tasks at the same time." default:"2" env:"ADDONS_WORKERS"`
+	RelayHTTP    string        `help:"Address of the relay's /metrics, status and the Prometheus query API." name:"relay-http" default:"127.0.0.1:9102" env:"ADDONS_RELAY_HTTP"`
+	StatsdUDP    string        `help:"Address for statsd lines over UDP." name:"statsd-udp" default:"127.0.0.1:8125" env:"ADDONS_STATSD_UDP"`
+	StatsdTCP    string        `help:"Address for statsd lines over TCP." name:"statsd-tcp" default:"127.0.0.1:8125" env:"ADDONS_STATSD_TCP"`
+	Graphite     string        `help:"Carbon's plaintext address, host:2003; none by default." env:"ADDONS_GRAPHITE"`
+	Prefix       string        `help:"Names in Graphite are PREFIX.counters.KEY.count, PREFIX.timers.KEY.mean…; without, statsd's legacy ones: stats.KEY, stats.timers.KEY.mean…" name:"graphite-prefix" env:"ADDONS_GRAPHITE_PREFIX"`
+	Flush        time.Duration `help:"Time between flushes to Graphite." default:"10s" env:"ADDONS_FLUSH"`
+	Scrape       time.Duration `help:"Time between scrapes by the embedded Prometheus." default:"15s" env:"ADDONS_SCRAPE"`
+	Alertmanager string        `help:"Alertmanager that is told what fires, http://host:9093." env:"ADDONS_ALERTMANAGER"`
+	AlertWebhook string        `help:"URL that is told what fires, in the format of Alertmanager's webhook." env:"ADDONS_ALERT_WEBHOOK"`
+	Sample       int           `help:"Add-ons in the sample catalogue that an empty database is filled with; 0 for none." default:"300" env:"ADDONS_SAMPLE"`
+	Workers      int           `help:"Tasks at the same time." default:"2" env:"ADDONS_WORKERS"`
 }
 
 func (u up) Run(ctx context.Context, log *slog.Logger) error {
 	c := u.backends.config()
 	u.siteFlags.apply(&c)
 	c.Admin, c.Worker, c.Workers, c.Sample = u.Admin, true, u.Workers, u.Sample
+	c.Alertmanager, c.AlertWebhook = u.Alertmanager, u.AlertWebhook
 	c.Relay = &server.RelayConfig{UDP: u.StatsdUDP, TCP: u.StatsdTCP, HTTP: u.RelayHTTP, Flush: u.Flush, Graphite: u.Graphite, Prefix: u.Prefix, Scrape: u.Scrape}
 	return run(ctx, c, log)
 }

@@ -78,7 +78,7 @@ type Registry struct {
 	mu       sync.Mutex
 	families map[string]*family
 	timers   *HistogramVec
-	overflow *prometheus.CounterVec
+	overflow *CounterVec
 }
 
 // Statsd is where the statsd lines go; *statsd.Client of smira/go-statsd fits it.
@@ -95,14 +95,13 @@ func New(client Statsd) *Registry {
 		prom:     prometheus.NewRegistry(),
 		statsd:   client,
 		families: map[string]*family{},
-		overflow: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "addons_metrics_overflow_total",
-			Help: "Label sets refused because their metric had reached its limit, each now counted under \"other\".",
-		}, []string{"metric"}),
 	}
-	r.prom.MustRegister(r.overflow,
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.prom.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	r.overflow = r.Counter(Desc{
+		Name:   "addons_metrics_overflow_total",
+		Help:   "Label sets refused because their metric had reached its limit, each now counted under \"other\".",
+		Labels: []Label{L("metric")},
+	})
 	r.timers = r.Histogram(Desc{
 		Name: "addons_timer_seconds", Help: "Time in a section of code that was given a name with metrics.Time.",
 		Labels: []Label{L("timer")}, Keys: []string{"{timer}"}, Span: "timer", Limit: 200, Debug: true,
@@ -210,7 +209,7 @@ func resolve[S any](f *family, values []string, build func(values, keys []string
 	}
 	limit := cmp.Or(f.desc.Limit, 1000)
 	if len(f.series) >= limit {
-		f.registry.overflow.WithLabelValues(f.desc.Name).Inc()
+		f.registry.overflow.With(f.desc.Name).Inc()
 		values = slices.Repeat([]string{Other}, len(values))
 		id = strings.Join(values, "\xff")
 		if s, ok := f.series[id]; ok {
