@@ -35,6 +35,7 @@ const attempts = 8
 type driver struct {
 	dialect
 	pools    pools
+	reader   statements    // pools.read, or what keeps its statements
 	limit    time.Duration // timeout, but in tests
 	registry *metrics.Registry
 	timers   [queryCount][len(outcomes)]*metrics.Histogram
@@ -72,7 +73,10 @@ func newDriver(d dialect, p pools, reg *metrics.Registry) (*driver, error) {
 		Keys: []string{"db.{db_system_name}.{query}"},
 		Span: "db",
 	})
-	drv := &driver{dialect: d, pools: p, limit: timeout, registry: reg}
+	drv := &driver{dialect: d, pools: p, reader: p.read, limit: timeout, registry: reg}
+	if d.name == "sqlite" {
+		drv.reader = newPrepared(p.read)
+	}
 	for q, name := range names {
 		for o, outcome := range outcomes {
 			drv.timers[q][o] = durations.With(d.name, name, outcome)
@@ -100,6 +104,9 @@ func (d *driver) close() error {
 	for _, g := range d.gauges {
 		d.registry.Prometheus().Unregister(g)
 	}
+	if p, ok := d.reader.(*prepared); ok {
+		return errors.Join(p.close(), d.pools.close())
+	}
 	return d.pools.close()
 }
 
@@ -124,7 +131,7 @@ type handle struct {
 }
 
 // reads is the handle for queries by themselves, which change nothing.
-func (d *driver) reads() handle { return handle{d, d.pools.read} }
+func (d *driver) reads() handle { return handle{d, d.reader} }
 
 // into is where a query's columns go.
 type into []any

@@ -266,6 +266,11 @@ type recordingConn struct {
 	rec *recorder
 }
 
+func (c recordingConn) Prepare(text string) (sqldriver.Stmt, error) {
+	c.rec.note(text)
+	return c.Conn.Prepare(text)
+}
+
 func (c recordingConn) QueryContext(ctx context.Context, text string, args []sqldriver.NamedValue) (sqldriver.Rows, error) {
 	c.rec.note(text)
 	return c.Conn.(sqldriver.QueryerContext).QueryContext(ctx, text, args)
