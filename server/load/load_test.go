@@ -167,6 +167,28 @@ func TestAPackageBecomesAnAddon(t *testing.T) {
 	}
 }
 
+func TestAnAuthorsNameIsMadeFitForAPage(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t)
+	for i, c := range []struct{ author, name, username string }{
+		{"Bea <bea@example.org>, Cy <cy@example.org>", "Bea, Cy", "bea-cy"},
+		{"Mozilla Japan (contributors: " + strings.Repeat("蔵", 60) + ")", "Mozilla Japan", "mozilla-japan"},
+		{strings.Repeat("蔵", 200), strings.Repeat("蔵", 85), "author-53052248"},
+		{"<nobody@example.org>", "", ""},
+	} {
+		spec := clock("1")
+		spec.GUID, spec.Author = fmt.Sprintf("%d@example.org", i), c.author
+		p.paths(t, [4]int{1, 0, 0, 0}, write(t, t.TempDir(), "c.xpi", pack(t, spec)))
+		got := catalog.Author{}
+		if authors := p.addon(t, spec.GUID).Authors; len(authors) > 0 {
+			got = authors[0]
+		}
+		if got.Name != c.name || got.Username != c.username {
+			t.Errorf("%.60q is %q (%s), want %q (%s)", c.author, got.Name, got.Username, c.name, c.username)
+		}
+	}
+}
+
 func TestASecondLoadChangesNothing(t *testing.T) {
 	t.Parallel()
 	p, dir := newPlatform(t), t.TempDir()
@@ -218,7 +240,7 @@ func TestWhatWasPublishedNeverChanges(t *testing.T) {
 	other.Author = "Somebody else"
 	write(t, dir, "b.xpi", pack(t, other))
 	r := p.paths(t, [4]int{1, 0, 0, 1}, dir)
-	if why := r.Refused[0].String(); !strings.Contains(why, "b.xpi") || !strings.Contains(why, "other contents") {
+	if why := r.Refused[0].String(); !strings.Contains(why, "b.xpi") || !strings.Contains(why, "different contents") {
 		t.Errorf("refused: %s", why)
 	}
 	r = p.paths(t, [4]int{0, 0, 0, 1}, filepath.Join(dir, "b.xpi"))
@@ -326,6 +348,28 @@ func TestAListingAndItsPackageMeetInAnyOrder(t *testing.T) {
 		}
 		p.paths(t, [4]int{0, 0, 1, 0}, filepath.Join(dir, "c.xpi"))
 	}
+}
+
+func TestAListingAndItsPackagesInOneFolderAreOneAddon(t *testing.T) {
+	t.Parallel()
+	p, dir := newPlatform(t), t.TempDir()
+	body := pack(t, clock("1.0"))
+	write(t, dir, "1.xpi", body)
+	write(t, dir, "2.xpi", pack(t, clock("2.0")))
+	write(t, dir, "c.json", asJSON(t, listing("clock@example.org", "Listed", "1.0", fmt.Sprintf("sha256:%x", sha256.Sum256(body)))))
+	p.paths(t, [4]int{1, 0, 0, 0}, dir)
+	a := p.addon(t, "clock@example.org")
+	if a.Summary["en-US"] != "Listed" || a.Icon == "" || a.Current.Number != "2.0" {
+		t.Errorf("summary %q, icon %q, version %s", a.Summary, a.Icon, a.Current.Number)
+	}
+	if v, err := p.db.Version(t.Context(), a.ID, "v1.0"); err != nil || !bytes.Equal(p.body(t, v.File), body) {
+		t.Errorf("version 1.0: %v", err)
+	}
+	p.paths(t, [4]int{0, 0, 1, 0}, dir)
+	other := clock("1.0")
+	other.Author = "Somebody else"
+	write(t, dir, "1.xpi", pack(t, other))
+	p.paths(t, [4]int{0, 0, 1, 1}, dir)
 }
 
 func TestProgressCountsEveryItem(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"addons/server/catalog"
 	"addons/server/file"
@@ -31,7 +32,7 @@ func newAddon(p *packed) *catalog.Addon {
 	if m.Homepage != "" {
 		a.Homepage = catalog.Text{m.DefaultLocale: m.Homepage}
 	}
-	if name := withoutAddress(m.Author); name != "" {
+	if name := displayName(m.Author); name != "" {
 		a.Authors = []catalog.Author{{Name: name, Username: username(name), URL: m.AuthorURL}}
 	}
 	for _, c := range m.Compatibility {
@@ -53,13 +54,18 @@ func lastCategory(app string, kind catalog.Type) (slug string, ok bool) {
 	return slug, ok
 }
 
-// completed is an existing listing, with what it lacks taken from a package.
-// Numbers and times are left out: the store keeps those that it has.
-func completed(existing *catalog.Addon, p *packed) *catalog.Addon {
+// known is a listing that the site has, to be saved again. Numbers and times are
+// left out: the store keeps those that it has.
+func known(existing *catalog.Addon) *catalog.Addon {
 	a := *existing
-	offer := newAddon(p)
 	a.Current, a.Created, a.LastUpdated = nil, time.Time{}, time.Time{}
 	a.AverageDailyUsers, a.WeeklyDownloads, a.Hotness, a.Ratings = 0, 0, 0, catalog.Ratings{}
+	return &a
+}
+
+// complete takes what a listing lacks from a package.
+func complete(a *catalog.Addon, p *packed) {
+	offer := newAddon(p)
 	a.Icon = cmp.Or(a.Icon, offer.Icon)
 	a.TargetLocale = cmp.Or(a.TargetLocale, offer.TargetLocale)
 	if len(a.Summary) == 0 {
@@ -71,7 +77,6 @@ func completed(existing *catalog.Addon, p *packed) *catalog.Addon {
 	if len(a.Authors) == 0 {
 		a.Authors = offer.Authors
 	}
-	return &a
 }
 
 // newVersion is a package as a version. It is as old as its file: a package does
@@ -105,12 +110,22 @@ func fileName(m *xpi.Package) string {
 	return name[:min(len(name), 100)] + "-" + m.Version + ".xpi"
 }
 
-// address is what many authors write behind their names.
-var address = regexp.MustCompile(`\s*<[^>]*>`)
+// besides is what authors write behind their names: addresses, and in Mozilla's
+// language packs everybody who ever helped.
+var besides = regexp.MustCompile(`\s*(<[^>]*>|\(contributors:.*\))`)
 
-// withoutAddress removes e-mail addresses: they were meant for a manifest, not for a page.
-func withoutAddress(author string) string {
-	return strings.TrimSpace(address.ReplaceAllString(author, ""))
+// maxAuthor is how many bytes of a name the store takes.
+const maxAuthor = 255
+
+// displayName is an author's name as a page shows it: without e-mail addresses,
+// which were meant for a manifest, and no longer than may be.
+func displayName(author string) string {
+	name := strings.TrimSpace(besides.ReplaceAllString(author, ""))
+	for len(name) > maxAuthor {
+		_, last := utf8.DecodeLastRuneInString(name)
+		name = name[:len(name)-last]
+	}
+	return name
 }
 
 // username is the site's name for an author that comes with a display name alone;

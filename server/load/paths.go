@@ -177,10 +177,11 @@ type run struct {
 	order  []*group
 }
 
-// group is what was found of one add-on.
+// group is what was found of one add-on in packages.
 type group struct {
 	guid     string
 	packages []*packed
+	saved    bool // with a listing
 }
 
 // packed is a package whose bytes are stored.
@@ -191,9 +192,17 @@ type packed struct {
 	icon    string // file.Store key
 }
 
-// all loads listings first, so that packages find them; then every package is
-// read, and each add-on is saved with all of its versions at once.
+// all reads every package; then each add-on is saved with all of its versions at
+// once, and with its listing if there is one.
 func (r *run) all(ctx context.Context, items []item) error {
+	for _, i := range items {
+		if i.kind == listing {
+			continue
+		}
+		if err := r.read(ctx, i); err != nil {
+			return err
+		}
+	}
 	for _, i := range items {
 		if i.kind != listing {
 			continue
@@ -203,20 +212,12 @@ func (r *run) all(ctx context.Context, items []item) error {
 		}
 		r.tell(i.path)
 	}
-	for _, i := range items {
-		if i.kind == listing {
+	for _, g := range r.order {
+		if g.saved {
 			continue
 		}
-		if err := r.read(ctx, i); err != nil {
+		if err := r.unlisted(ctx, g); err != nil {
 			return err
-		}
-	}
-	for _, g := range r.order {
-		if err := r.group(ctx, g); err != nil {
-			return err
-		}
-		for _, p := range g.packages {
-			r.tell(p.path)
 		}
 	}
 	return nil
@@ -319,42 +320,82 @@ func systemRoots(path string) []string {
 	return []string{"/usr/share", "/usr/lib"}
 }
 
-// group saves one add-on with those of its packages that are new.
-func (r *run) group(ctx context.Context, g *group) error {
-	g.sort()
-	existing, err := r.db.Addon(ctx, g.guid)
-	if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+// unlisted saves an add-on of which there are only packages.
+func (r *run) unlisted(ctx context.Context, g *group) error {
+	defer r.done(g)
+	existing, err := r.existing(ctx, g.guid)
+	if err != nil {
 		return r.refuse(ctx, g.packages[0].path, err)
 	}
 	in := store.Import{}
-	var newest *packed
-	byNumber := map[string]*packed{}
-	for _, p := range g.packages {
-		if why := r.check(ctx, existing, cmp.Or(newest, p), byNumber[p.meta.Version], p, &in); why != nil {
-			if err := r.refuse(ctx, p.path, why); err != nil {
-				return err
-			}
-			continue
-		}
-		newest, byNumber[p.meta.Version] = p, p
-	}
+	newest, err := r.join(ctx, g, existing, &in)
 	switch {
-	case newest == nil:
-		return nil
+	case err != nil || newest == nil:
+		return err
 	case existing == nil:
 		in.Addon = newAddon(newest)
 	case len(in.Versions) == 0:
 		r.report.Unchanged++
 		return nil
 	default:
-		in.Addon = completed(existing, newest)
+		in.Addon = known(existing)
+		complete(in.Addon, newest)
 	}
+	return r.keep(ctx, newest.path, in)
+}
+
+// done tells that a group's packages are through.
+func (r *run) done(g *group) {
+	g.saved = true
+	for _, p := range g.packages {
+		r.tell(p.path)
+	}
+}
+
+// existing returns the add-on as the site has it, nil if it doesn't.
+func (r *run) existing(ctx context.Context, guid string) (*catalog.Addon, error) {
+	a, err := r.db.Addon(ctx, guid)
+	if errors.Is(err, catalog.ErrNotFound) {
+		return nil, nil
+	}
+	return a, err
+}
+
+// keep saves and counts.
+func (r *run) keep(ctx context.Context, path string, in store.Import) error {
 	saved, err := r.save(ctx, in)
 	if err != nil {
-		return r.refuse(ctx, newest.path, err)
+		return r.refuse(ctx, path, err)
 	}
 	r.report.count(saved)
 	return nil
+}
+
+// join adds the versions of a group's packages to the import, and returns the
+// newest package that was not refused.
+func (r *run) join(ctx context.Context, g *group, existing *catalog.Addon, in *store.Import) (newest *packed, err error) {
+	g.sort()
+	for _, p := range g.packages {
+		is := p.meta.Type
+		switch {
+		case in.Addon != nil:
+			is = in.Addon.Type
+		case existing != nil:
+			is = existing.Type
+		case newest != nil:
+			is = newest.meta.Type
+		}
+		why := fmt.Errorf("%s is a %s, and can't become a %s: %w", p.meta.GUID, is, p.meta.Type, catalog.ErrInvalid)
+		if is == p.meta.Type {
+			why = r.add(ctx, existing, in, p)
+		}
+		if why == nil {
+			newest = p
+		} else if err := r.refuse(ctx, p.path, why); err != nil {
+			return nil, err
+		}
+	}
+	return newest, nil
 }
 
 // sort puts the oldest version first, so that ids grow with the numbers: the
@@ -365,22 +406,15 @@ func (g *group) sort() {
 	})
 }
 
-// check adds a package's version to the import if it is new, and says why it may
-// not be there: what was published under a number never changes, or browsers
-// that have it would never hear of it.
-func (r *run) check(ctx context.Context, existing *catalog.Addon, before, twin, p *packed, in *store.Import) error {
-	is := before.meta.Type
-	if existing != nil {
-		is = existing.Type
-	}
-	if is != p.meta.Type {
-		return fmt.Errorf("%s is a %s, and can't become a %s: %w", p.meta.GUID, is, p.meta.Type, catalog.ErrInvalid)
-	}
-	if twin != nil {
-		if twin.version.File.Hash != p.version.File.Hash {
-			return fmt.Errorf("version %s with other contents is in %s too: give one of them another number: %w", p.meta.Version, twin.path, catalog.ErrInvalid)
+// add adds a package's version to the import if it is new, or its bytes to the
+// version that a listing knows, and says why it may not be there: what was
+// published under a number never changes, or browsers that have it would never
+// hear of it.
+func (r *run) add(ctx context.Context, existing *catalog.Addon, in *store.Import, p *packed) error {
+	for _, v := range in.Versions {
+		if v.Number == p.meta.Version {
+			return fillFile(v, p, "comes twice, with different contents: give one of them another number")
 		}
-		return nil
 	}
 	if existing == nil {
 		in.Versions = append(in.Versions, p.version)
@@ -394,13 +428,23 @@ func (r *run) check(ctx context.Context, existing *catalog.Addon, before, twin, 
 	if err != nil {
 		return err
 	}
-	switch {
-	case have.File.Hash != "" && have.File.Hash != p.version.File.Hash:
-		return fmt.Errorf("version %s is here already with other contents: raise its number: %w", p.meta.Version, catalog.ErrInvalid)
-	case have.File.Key == "": // known from JSON alone; here are its bytes
-		have.File.Key, have.File.Hash, have.File.Size = p.version.File.Key, p.version.File.Hash, p.version.File.Size
+	missing := have.File.Key == ""
+	if err := fillFile(have, p, "is here already with other contents: raise its number"); err != nil {
+		return err
+	}
+	if missing {
 		in.Versions = append(in.Versions, have)
 	}
+	return nil
+}
+
+// fillFile gives a version that is known from JSON alone its bytes; otherwise
+// says that they are other ones.
+func fillFile(v *catalog.Version, p *packed, otherwise string) error {
+	if v.File.Hash != "" && v.File.Hash != p.version.File.Hash {
+		return fmt.Errorf("version %s %s: %w", v.Number, otherwise, catalog.ErrInvalid)
+	}
+	v.File.Key, v.File.Hash, v.File.Size = p.version.File.Key, p.version.File.Hash, p.version.File.Size
 	return nil
 }
 
@@ -437,31 +481,33 @@ func (r *run) listing(ctx context.Context, i item) error {
 // errForeign ends the reading of JSON that is no add-on's.
 var errForeign = errors.New("not an add-on")
 
-// listed loads one add-on of a listing. Bytes that the site has already, from a
-// package, stay with their version.
+// listed saves one add-on of a listing, with the packages of this load. Bytes
+// and pictures that the site has already stay.
 func (r *run) listed(ctx context.Context, path string, a amo.Addon) error {
 	addon, versions, err := a.Catalog()
 	if err != nil {
 		return r.refuse(ctx, path, err)
 	}
 	in := store.Import{Addon: addon, Versions: versions}
-	existing, err := r.db.Addon(ctx, addon.GUID)
-	switch {
-	case errors.Is(err, catalog.ErrNotFound):
-	case err != nil:
-		return r.refuse(ctx, path, err)
-	default:
+	existing, err := r.existing(ctx, addon.GUID)
+	if err == nil && existing != nil {
 		addon.Icon, addon.Previews = cmp.Or(addon.Icon, existing.Icon), existing.Previews
-		if in.Versions, err = r.withoutBytes(ctx, existing, versions); err != nil {
-			return r.refuse(ctx, path, err)
-		}
+		in.Versions, err = r.withoutBytes(ctx, existing, versions)
 	}
-	saved, err := r.save(ctx, in)
 	if err != nil {
 		return r.refuse(ctx, path, err)
 	}
-	r.report.count(saved)
-	return nil
+	if g := r.groups[addon.GUID]; g != nil && !g.saved {
+		defer r.done(g)
+		newest, err := r.join(ctx, g, existing, &in)
+		if err != nil {
+			return err
+		}
+		if newest != nil {
+			complete(addon, newest)
+		}
+	}
+	return r.keep(ctx, path, in)
 }
 
 // withoutBytes leaves out the versions whose bytes are here.

@@ -54,7 +54,7 @@ func (l *Loader) Sample(ctx context.Context, seed uint64, n int, progress func(d
 		if err != nil {
 			return nil, err
 		}
-		return l.keep(ctx, m)
+		return l.store(ctx, m)
 	}, func(in *store.Import) error {
 		saved, err := l.save(ctx, *in)
 		if err != nil {
@@ -70,13 +70,15 @@ func (l *Loader) Sample(ctx context.Context, seed uint64, n int, progress func(d
 	return report, nil
 }
 
-// inOrder prepares items on all processors and finishes them one by one, in
+// inOrder prepares items at the same time and finishes them one by one, in
 // their order, so that ids too depend on the seed alone.
 func inOrder[T, P any](ctx context.Context, items []T, prepare func(context.Context, T) (P, error), finish func(P) error) error {
-	workers := runtime.GOMAXPROCS(0)
+	// More than there are processors: most of the time goes into waiting for the
+	// disk to have a package for good.
+	workers := 4 * runtime.GOMAXPROCS(0)
 	g, ctx := errgroup.WithContext(ctx)
 	// Bounded: what is prepared waits for its turn with its bytes already stored.
-	turns := make(chan chan P, 2*workers)
+	turns := make(chan chan P, workers)
 	g.Go(func() error {
 		defer close(turns)
 		prepared, ctx := errgroup.WithContext(ctx)
@@ -114,8 +116,8 @@ func inOrder[T, P any](ctx context.Context, items []T, prepare func(context.Cont
 	return g.Wait()
 }
 
-// keep stores the bytes and returns what is to be saved.
-func (l *Loader) keep(ctx context.Context, m *made) (*store.Import, error) {
+// store puts the bytes and returns what is to be saved.
+func (l *Loader) store(ctx context.Context, m *made) (*store.Import, error) {
 	var err error
 	if m.icon != nil {
 		if m.addon.Icon, err = l.key(ctx, m.icon); err != nil {
