@@ -9,6 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"addons/server/catalog"
+	"addons/server/update"
 )
 
 // updateRoutes are for browsers looking for updates of what they have.
@@ -23,9 +24,19 @@ func (w *Web) updateRoutes() []route {
 
 // The headers of an update check's answer, shared by all answers.
 var (
-	jsonType  = []string{"application/json"}
-	hourCache = []string{"public, max-age=3600"}
+	jsonType    = []string{"application/json"}
+	hourCache   = []string{"public, max-age=3600"}
+	minuteCache = []string{"public, max-age=60"}
 )
+
+// keepFor is how long an answer may be kept by others: an hour, as
+// addons.mozilla.org's; one from before the database went down only until it may be back.
+func keepFor(outcome string) []string {
+	if outcome == update.Stale {
+		return minuteCache
+	}
+	return hourCache
+}
 
 // versionCheck answers Firefox's question whether there is a newer version. To an
 // unknown add-on the answer is 200 too: Firefox takes any other status for an
@@ -43,7 +54,7 @@ func (w *Web) versionCheck(c *gin.Context) error {
 	case err != nil:
 		return err
 	}
-	h["Cache-Control"] = hourCache
+	h["Cache-Control"] = keepFor(answer.Outcome)
 	h["Etag"] = []string{answer.ETag}
 	if has(c.Request, answer.ETag) {
 		c.Writer.WriteHeader(http.StatusNotModified)
