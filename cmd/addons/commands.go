@@ -13,6 +13,7 @@ import (
 
 	"addons/server"
 	"addons/server/health"
+	loading "addons/server/load"
 )
 
 // load imports into the catalogue. A platform that is running on the same
@@ -36,19 +37,27 @@ func (l load) Run(ctx context.Context, log *slog.Logger) error {
 			if err != nil {
 				return err
 			}
-			fmt.Println(report)
+			show(report)
 		}
 		if len(l.Paths) == 0 {
 			return nil
 		}
 		report, err := loader.Paths(ctx, l.Paths, bar.show)
 		bar.end()
-		fmt.Println(report)
+		show(report)
 		if err == nil && len(report.Refused) > 0 && report.New+report.Updated+report.Unchanged == 0 {
 			err = errors.New("nothing could be loaded")
 		}
 		return err
 	})
+}
+
+// show prints what became of what was to be loaded.
+func show(r loading.Report) {
+	fmt.Printf("%d new, %d updated, %d unchanged, %d refused\n", r.New, r.Updated, r.Unchanged, len(r.Refused))
+	for _, refused := range r.Refused {
+		fmt.Printf("  refused %s: %s\n", refused.Path, refused.Why)
+	}
 }
 
 // open runs f on a platform without listeners, relay or worker.
