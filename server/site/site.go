@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -228,7 +229,7 @@ func (s *Site) list(ctx context.Context, b store.Browse) (Page, error) {
 	return Page{addons, total}, err
 }
 
-// Home is what the front page shows.
+// Home is what the front page shows; no add-on is in two of its lists.
 type Home struct {
 	Recommended []*catalog.Addon
 	Popular     []*catalog.Addon
@@ -238,8 +239,12 @@ type Home struct {
 	Counts      map[catalog.Type]int
 }
 
-// Home returns the front page's lists. The add-ons are cut down to what a list
-// shows: they have no description and no previews, except themes.
+// shelf is how many add-ons each list of Home has at the most: two or three rows.
+const shelf = 6
+
+// Home returns the front page's lists for an application (App.Slug). The add-ons
+// are cut down to what a list shows: they have no description and, themes apart,
+// no previews.
 func (s *Site) Home(ctx context.Context, app string) (Home, error) {
 	h, err := cache.Fetch(ctx, s.Cache, homeFamily, app, func(ctx context.Context) (Home, error) { return s.home(ctx, app) })
 	if err != nil {
@@ -250,23 +255,35 @@ func (s *Site) Home(ctx context.Context, app string) (Home, error) {
 
 func (s *Site) home(ctx context.Context, app string) (Home, error) {
 	var h Home
-	var err error
-	for _, shelf := range []struct {
+	shown := map[int64]bool{}
+	for _, list := range []struct {
 		into *[]*catalog.Addon
 		of   store.Browse
 	}{
-		{&h.Recommended, store.Browse{Type: string(catalog.Extension), App: app, Promoted: true, Sort: "recommended", Limit: 6}},
-		{&h.Popular, store.Browse{Type: string(catalog.Extension), App: app, Sort: "users", Limit: 6}},
-		{&h.Rising, store.Browse{Type: string(catalog.Extension), App: app, Sort: "hotness", Limit: 6}},
-		{&h.New, store.Browse{Type: string(catalog.Extension), App: app, Sort: "created", Limit: 6}},
-		{&h.Themes, store.Browse{Type: string(catalog.Theme), App: app, Sort: "users", Limit: 6}},
+		{&h.Recommended, store.Browse{Type: string(catalog.Extension), Promoted: true, Sort: "recommended"}},
+		{&h.Popular, store.Browse{Type: string(catalog.Extension), Sort: "users"}},
+		{&h.Rising, store.Browse{Type: string(catalog.Extension), Sort: "hotness"}},
+		{&h.New, store.Browse{Type: string(catalog.Extension), Sort: "created"}},
+		{&h.Themes, store.Browse{Type: string(catalog.Theme), Sort: "users"}},
 	} {
-		page, err := s.list(ctx, shelf.of)
+		// As many more as the lists before may have taken.
+		list.of.App, list.of.Limit = app, 4*shelf
+		ids, _, err := s.DB.Browse(ctx, list.of)
 		if err != nil {
 			return Home{}, err
 		}
-		*shelf.into = trimmed(page.Addons)
+		ids = slices.DeleteFunc(ids, func(id int64) bool { return shown[id] })
+		ids = ids[:min(len(ids), shelf)]
+		for _, id := range ids {
+			shown[id] = true
+		}
+		addons, err := s.DB.Addons(ctx, ids)
+		if err != nil {
+			return Home{}, err
+		}
+		*list.into = trimmed(addons)
 	}
+	var err error
 	h.Counts, err = s.DB.Counts(ctx)
 	return h, err
 }

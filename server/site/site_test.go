@@ -140,8 +140,8 @@ func TestAChangeIsSeenEverywhereOnceItsTaskIsDone(t *testing.T) {
 		if page, err := p.Browse(ctx, store.Browse{Limit: 5}); err != nil || (page.Total == 1) != want {
 			t.Errorf("Browse = %d listed, %v, want it seen: %t", page.Total, err, want)
 		}
-		if h, err := p.Home(ctx, "firefox"); err != nil || (len(h.New) == 1) != want {
-			t.Errorf("Home = %d new, %v, want it seen: %t", len(h.New), err, want)
+		if h, err := p.Home(ctx, "firefox"); err != nil || (len(h.Popular) == 1) != want {
+			t.Errorf("Home = %d popular, %v, want it seen: %t", len(h.Popular), err, want)
 		}
 	}
 	sees(false) // and remembered so
@@ -173,6 +173,36 @@ func TestWhatWasAskedIsNotAskedAgain(t *testing.T) {
 		}
 		if n, err := queries(t.Context(), ask); n != 0 || err != nil {
 			t.Errorf("%s, asked again, made %d queries, %v", name, n, err)
+		}
+	}
+}
+
+func TestTheFrontPageShowsNothingTwice(t *testing.T) {
+	t.Parallel()
+	p := open(t, "bleve::memory:")
+	for i := range 40 {
+		in := clock()
+		in.Addon.GUID, in.Addon.Slug = fmt.Sprintf("clock-%d@example.org", i), fmt.Sprintf("clock-%d", i)
+		in.Addon.AverageDailyUsers = 100 - i
+		if i%2 == 0 {
+			in.Addon.Promoted = []string{"recommended"}
+		}
+		must(p.db.Save(t.Context(), in))(t)
+	}
+	h := must(p.Home(t.Context(), "firefox"))(t)
+	seen := map[int64]bool{}
+	for _, list := range [][]*catalog.Addon{h.Recommended, h.Popular, h.Rising, h.New} {
+		if len(list) != 6 {
+			t.Errorf("a list has %d add-ons, want 6", len(list))
+		}
+		for _, a := range list {
+			if seen[a.ID] {
+				t.Errorf("%s is in two lists", a.Slug)
+			}
+			if a.Description != nil {
+				t.Errorf("%s carries its description", a.Slug)
+			}
+			seen[a.ID] = true
 		}
 	}
 }

@@ -48,6 +48,14 @@ func TestDescriptionsKeepOnlyWhatAuthorsMayUse(t *testing.T) {
 	}
 }
 
+func TestListsStandTight(t *testing.T) {
+	t.Parallel()
+	p := sanitise(text{Body: "it has:\n<ul>\n <li>a</li>\n <li>b c</li>\n</ul>\n\nEnd\n."})
+	if want := "it has:<ul><li>a</li><li>b c</li></ul>End\n."; string(p.Tight()) != want {
+		t.Errorf("got %q, want %q", p.Tight(), want)
+	}
+}
+
 func TestPermissionsAreSaidInWords(t *testing.T) {
 	t.Parallel()
 	got := permissions(&catalog.File{

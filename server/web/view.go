@@ -3,6 +3,7 @@ package web
 import (
 	"html/template"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -150,6 +151,15 @@ func sanitise(t text) prose {
 	// that this can hit nothing else.
 	clean = strings.ReplaceAll(clean, ` rel="nofollow"`, ` rel="nofollow noopener ugc"`)
 	return prose{t, template.HTML(clean)}
+}
+
+// aroundLists is the white space that authors put around the tags of lists.
+var aroundLists = regexp.MustCompile(`\s*(</?(?:ul|ol|li|blockquote)>)\s*`)
+
+// Tight is HTML for a place that shows its line breaks: those that only set the
+// source of a list apart are left out.
+func (p prose) Tight() template.HTML {
+	return template.HTML(aroundLists.ReplaceAllString(string(p.HTML), "$1"))
 }
 
 // outgoing lets a link through that leads to the web; anything else is "".
