@@ -25,7 +25,7 @@ var floors = [][]string{
 	{"server/metrics", "server/fault", "rum"},
 	{"server/store", "server/file", "server/cache", "server/search", "server/xpi", "server/amo", "server/health", "statsd-relay", "statsd-relay/prom", "statsd-relay/tsdb", "statsd-relay/tsdb/expr", "dashboards/console"},
 	{"server/task", "server/update", "server/load", "alerts", "dashboards"},
-	{"server/site"},
+	{"server/site", "dashboards/lint"},
 	{"server/web", "server/ops"},
 	{"server"},
 	{"cmd/addons", "cmd/statsd-relay", "cmd/engines"},
