@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -90,7 +91,7 @@ func (r *Registry) Histogram(d Desc) *HistogramVec {
 // With returns the histogram of the label values, in the order of the Desc.
 func (v *HistogramVec) With(values ...string) *Histogram {
 	return resolve(v.family, values, func(values, keys []string) *Histogram {
-		return &Histogram{v.prom.WithLabelValues(values...), v.family.registry.statsd, keys, v.family.desc.Span}
+		return &Histogram{prom: v.prom.WithLabelValues(values...), statsd: v.family.registry.statsd, keys: keys, span: v.family.desc.Span}
 	})
 }
 
@@ -100,10 +101,22 @@ type Histogram struct {
 	statsd Statsd
 	keys   []string
 	span   string
+
+	nextExemplar atomic.Int64 // Unix nanoseconds
 }
 
-// Observe records a duration: seconds to Prometheus with the request's trace id
-// as exemplar, milliseconds to statsd, and both to the ledger under the Desc's Span.
+const (
+	// exemplarEvery is how often a series keeps the trace of an ordinary
+	// observation: an exemplar costs more than the observation itself, and a
+	// scrape sees one per bucket.
+	exemplarEvery = time.Second
+	// exemplarAlways (in the metric's unit, thus mostly seconds) is from where on
+	// an observation is slow enough that somebody will look for its trace.
+	exemplarAlways = 0.1
+)
+
+// Observe records a duration: seconds to Prometheus, with the request's trace id
+// as exemplar if it is slow or the first for a second, milliseconds to statsd, and both to the ledger under the Desc's Span.
 func (h *Histogram) Observe(ctx context.Context, d time.Duration) {
 	h.record(ctx, d.Seconds())
 	if h.statsd != nil {
@@ -128,11 +141,20 @@ func (h *Histogram) Record(ctx context.Context, value float64) {
 }
 
 func (h *Histogram) record(ctx context.Context, value float64) {
-	if l := From(ctx); l != nil {
+	if l := From(ctx); l != nil && h.wantsExemplar(value) {
 		h.prom.(prometheus.ExemplarObserver).ObserveWithExemplar(value, l.exemplar)
 		return
 	}
 	h.prom.Observe(value)
+}
+
+// wantsExemplar says whether the observation is slow, or the first for a while.
+func (h *Histogram) wantsExemplar(value float64) bool {
+	if value >= exemplarAlways {
+		return true
+	}
+	now, next := time.Now().UnixNano(), h.nextExemplar.Load()
+	return now >= next && h.nextExemplar.CompareAndSwap(next, now+int64(exemplarEvery))
 }
 
 // GaugeVec is a declared gauge.

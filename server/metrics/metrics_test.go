@@ -113,10 +113,40 @@ func TestBeginRefusesABadTraceparent(t *testing.T) {
 	}
 }
 
+func TestSlowObservationsAlwaysLeaveTheirTrace(t *testing.T) {
+	r := metrics.New(nil)
+	h := r.Histogram(metrics.Desc{Name: "h_seconds", Help: "h", Buckets: []float64{.1, 1}}).With()
+	var slow string
+	for i := range 10 {
+		ctx, l := metrics.Begin(t.Context(), "")
+		h.Observe(ctx, time.Millisecond)
+		if i == 9 {
+			slow = l.TraceID
+			h.Observe(ctx, 500*time.Millisecond)
+		}
+	}
+	families, err := r.Prometheus().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == "h_seconds" {
+			buckets := f.Metric[0].Histogram.Bucket
+			if got := buckets[1].Exemplar.GetLabel()[0].GetValue(); got != slow {
+				t.Errorf("the slow bucket's exemplar is of trace %s, want %s", got, slow)
+			}
+			if buckets[0].Exemplar == nil {
+				t.Error("the first fast observation left no exemplar")
+			}
+		}
+	}
+}
+
 func BenchmarkHistogramObserve(b *testing.B) {
 	h := metrics.New(nil).Histogram(metrics.Desc{Name: "h_seconds", Help: "h"}).With()
+	ctx, _ := metrics.Begin(b.Context(), "")
 	b.ReportAllocs()
 	for b.Loop() {
-		h.Observe(b.Context(), time.Millisecond)
+		h.Observe(ctx, time.Millisecond)
 	}
 }
