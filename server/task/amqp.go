@@ -108,7 +108,7 @@ func (w *wire) keep(ctx context.Context, name string, serve func(context.Context
 			return
 		}
 		w.meters.reconnects.With(name).Inc()
-		if time.Since(begun) > time.Minute {
+		if time.Since(begun) > 10*time.Second {
 			attempt = 1
 		}
 		wait := between.after(attempt)
