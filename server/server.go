@@ -170,6 +170,7 @@ func (s *Server) openBackends(ctx context.Context) (err error) {
 	if s.files, err = file.Open(s.config.below(s.config.Files), s.registry); err != nil {
 		return fmt.Errorf("--files: %w", err)
 	}
+	s.opened.pushPlain("files", s.files.Close)
 	s.checks.Add("files", true, s.files.Check)
 
 	if s.cache, err = cache.Open(s.config.Cache, s.registry, s.log); err != nil {
