@@ -18,35 +18,18 @@ const local = "127.0.0.1:0"
 
 // sendAll sends n datagrams, waiting now and then until the relay has read them,
 // so that a small receive buffer loses none.
-func sendAll(t testing.TB, r *Relay, conn net.Conn, n int, datagram func(i int) []byte) {
+func sendAll(t *testing.T, r *Relay, conn net.Conn, n int, datagram func(i int) []byte) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-	defer cancel()
-	before := r.packetsRead()
+	read := func() int { return int(value(t, r, "relay_packets_total", "transport=udp")) }
+	before := read()
 	for i := range n {
 		if _, err := conn.Write(datagram(i)); err != nil {
 			t.Fatal(err)
 		}
 		if i%50 == 49 || i == n-1 {
-			tick := time.NewTicker(time.Millisecond)
-			for r.packetsRead() < before+int64(i)+1 {
-				select {
-				case <-tick.C:
-				case <-ctx.Done():
-					t.Fatalf("%d of %d datagrams were read in 20 s", r.packetsRead()-before, i+1)
-				}
-			}
-			tick.Stop()
+			eventually(t, "the datagrams to be read", func() bool { return read() == before+i+1 })
 		}
 	}
-}
-
-// packetsRead is how many datagrams have been read, merged or not.
-func (r *Relay) packetsRead() int64 {
-	r.agg.mu.Lock()
-	defer r.agg.mu.Unlock()
-	r.agg.merge()
-	return r.agg.packets
 }
 
 func TestEveryLineOverUDPCounts(t *testing.T) {

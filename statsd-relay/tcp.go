@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -24,7 +26,7 @@ const lineLimit = 64 << 10
 type tcpListener struct {
 	self     *self
 	log      *slog.Logger
-	listener net.Listener
+	listener *net.TCPListener
 	shard    *shard
 	idle     time.Duration
 	slots    *semaphore.Weighted
@@ -37,7 +39,7 @@ func listenTCP(cfg Config, self *self, log *slog.Logger, shard *shard) (*tcpList
 		return nil, listenError("tcp", cfg.TCP, err)
 	}
 	n := int64(cfg.TCPConns)
-	return &tcpListener{self, log, listener, shard, cfg.TCPIdle, semaphore.NewWeighted(n), n}, nil
+	return &tcpListener{self, log, listener.(*net.TCPListener), shard, cfg.TCPIdle, semaphore.NewWeighted(n), n}, nil
 }
 
 func (l *tcpListener) addr() net.Addr { return l.listener.Addr() }
@@ -52,7 +54,7 @@ func (l *tcpListener) run(ctx context.Context) error {
 	var conns sync.WaitGroup
 	defer conns.Wait()
 	for {
-		conn, err := l.listener.Accept()
+		conn, err := l.listener.AcceptTCP()
 		switch {
 		case ctx.Err() != nil:
 			if err == nil {
@@ -79,34 +81,28 @@ func (l *tcpListener) run(ctx context.Context) error {
 	}
 }
 
-// serve reads one connection to its end.
-func (l *tcpListener) serve(ctx context.Context, conn net.Conn) {
+// serve reads one connection to its end; when ctx is done, what it still holds.
+func (l *tcpListener) serve(ctx context.Context, conn *net.TCPConn) {
 	defer conn.Close()
-	stop := context.AfterFunc(ctx, func() { conn.SetReadDeadline(time.Now()) })
+	interrupted, stop := interrupt(ctx, conn)
 	defer stop()
 	lines := lineBuffer{shard: l.shard, buf: make([]byte, 0, lineLimit)}
-	var drained time.Time // when draining ends at the latest
+	defer lines.end()
 	for {
-		wait := l.idle
-		if ctx.Err() != nil {
-			if drained.IsZero() {
-				drained = time.Now().Add(drainMost)
-			}
-			wait = min(drainIdle, time.Until(drained))
+		conn.SetReadDeadline(time.Now().Add(l.idle))
+		if ctx.Err() != nil { // which may have set another deadline just before
+			<-interrupted
+			conn.SetReadDeadline(time.Time{})
+			drain(func() error { return lines.read(func(b []byte) (int, error) { return readNow(conn, b) }) })
+			return
 		}
-		conn.SetReadDeadline(time.Now().Add(wait))
-		if ctx.Err() != nil && drained.IsZero() {
-			continue // ctx ended between the two looks: its deadline was overwritten
-		}
-		err := lines.readFrom(conn)
+		err := lines.read(conn.Read)
 		switch {
-		case err == nil:
-		case errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() != nil && drained.IsZero():
-		default:
-			if errors.Is(err, os.ErrDeadlineExceeded) && ctx.Err() == nil {
-				l.self.idle.Inc()
-			}
-			lines.end()
+		case err == nil || ctx.Err() != nil:
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			l.self.idle.Inc()
+			return
+		default: // its end, or a reset
 			return
 		}
 	}
@@ -119,9 +115,9 @@ type lineBuffer struct {
 	over  bool // the line is too long: all up to its end is passed over
 }
 
-// readFrom reads once, and takes the lines that are whole.
-func (b *lineBuffer) readFrom(conn net.Conn) error {
-	n, err := conn.Read(b.buf[len(b.buf):cap(b.buf)])
+// read reads once, and takes the lines that are whole.
+func (b *lineBuffer) read(from func([]byte) (int, error)) error {
+	n, err := from(b.buf[len(b.buf):cap(b.buf)])
 	b.buf = b.buf[:len(b.buf)+n]
 	end := bytes.LastIndexByte(b.buf, '\n') + 1
 	whole := b.buf[:end]
@@ -144,6 +140,23 @@ func (b *lineBuffer) take(lines []byte) {
 	b.shard.mu.Lock()
 	defer b.shard.mu.Unlock()
 	b.shard.read(lines)
+}
+
+// readNow reads what conn holds, or fails with EAGAIN if that is nothing.
+func readNow(conn *net.TCPConn, b []byte) (n int, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var rerr error
+	err = raw.Read(func(fd uintptr) bool {
+		n, rerr = syscall.Read(int(fd), b)
+		return true
+	})
+	if err == nil && rerr == nil && n == 0 {
+		rerr = io.EOF
+	}
+	return max(n, 0), errors.Join(err, rerr)
 }
 
 // tooLong gives up the line at hand.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"golang.org/x/net/ipv4"
@@ -14,11 +15,11 @@ import (
 )
 
 const (
-	batchSize = 64       // datagrams of one recvmmsg
-	datagram  = 64 << 10 // the largest that UDP has
-	rest      = time.Millisecond
-	drainIdle = 20 * time.Millisecond // of silence in which a socket is taken to be empty
-	drainMost = time.Second           // for senders that never fall silent
+	batchSize  = 64       // datagrams of one recvmmsg
+	datagram   = 64 << 10 // the largest that UDP has
+	rest       = time.Millisecond
+	drainPause = 20 * time.Millisecond
+	drainMost  = time.Second // for senders that never fall silent
 )
 
 // udpListener reads one UDP address by one or more sockets.
@@ -113,12 +114,13 @@ func (r *udpReader) run(ctx context.Context) error {
 		r.messages[i].Buffers = [][]byte{buffers[i*datagram : (i+1)*datagram]}
 	}
 	conn := ipv4.NewPacketConn(r.conn)
-	stop := context.AfterFunc(ctx, func() { r.conn.SetReadDeadline(time.Now()) })
+	interrupted, stop := interrupt(ctx, r.conn)
 	defer stop()
 	for {
-		n, err := r.batch(conn)
+		n, err := r.batch(conn, 0)
 		switch {
 		case ctx.Err() != nil:
+			<-interrupted
 			return r.drain(conn)
 		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
 			return err
@@ -130,9 +132,19 @@ func (r *udpReader) run(ctx context.Context) error {
 	}
 }
 
-// batch reads the datagrams that there are, or waits for one.
-func (r *udpReader) batch(conn *ipv4.PacketConn) (int, error) {
-	n, err := conn.ReadBatch(r.messages, 0)
+// interrupt ends conn's reads when ctx is done. Once interrupted is closed it will
+// not touch the deadline any more.
+func interrupt(ctx context.Context, conn net.Conn) (interrupted <-chan struct{}, stop func() bool) {
+	done := make(chan struct{})
+	return done, context.AfterFunc(ctx, func() {
+		conn.SetReadDeadline(time.Now())
+		close(done)
+	})
+}
+
+// batch reads the datagrams that there are; with no flags it waits for one.
+func (r *udpReader) batch(conn *ipv4.PacketConn, flags int) (int, error) {
+	n, err := conn.ReadBatch(r.messages, flags)
 	if n <= 0 {
 		return 0, err
 	}
@@ -144,16 +156,35 @@ func (r *udpReader) batch(conn *ipv4.PacketConn) (int, error) {
 	return n, err
 }
 
-// drain reads until nothing comes any more.
+// drain reads until nothing comes any more. It asks the socket, not the clock:
+// a deadline that is short could be over before the first read.
 func (r *udpReader) drain(conn *ipv4.PacketConn) error {
+	if err := r.conn.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	return drain(func() error {
+		_, err := r.batch(conn, syscall.MSG_DONTWAIT)
+		return err
+	})
+}
+
+// drain calls read, which does not wait, until it has nothing to read twice,
+// a pause apart: what was just sent may be on its way through the kernel. The
+// error is nil then.
+func drain(read func() error) error {
+	empty := false
 	for end := time.Now().Add(drainMost); time.Now().Before(end); {
-		if err := r.conn.SetReadDeadline(time.Now().Add(drainIdle)); err != nil {
+		err := read()
+		switch {
+		case err == nil:
+			empty = false
+		case !errors.Is(err, syscall.EAGAIN):
 			return err
-		}
-		if _, err := r.batch(conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		case empty:
 			return nil
-		} else if err != nil {
-			return err
+		default:
+			empty = true
+			time.Sleep(drainPause)
 		}
 	}
 	return nil

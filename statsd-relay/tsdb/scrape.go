@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	promconfig "github.com/prometheus/common/config"
 	"github.com/prometheus/common/model"
@@ -46,13 +47,16 @@ func scrapeConfig(c Config) (*config.Config, error) {
 
 func (db *DB) prepareScraper() error {
 	db.pipes = listen(db.config.Targets)
+	// Not db.registry: gathering the scraper's own metrics takes a lock that Stop
+	// holds, so the last scrape of ourselves would run into its timeout.
+	own := prometheus.NewRegistry()
 	var err error
 	db.scraper, err = scrape.NewManager(&scrape.Options{
 		HTTPClientOptions:        []promconfig.HTTPClientOption{promconfig.WithDialContextFunc(db.pipes.Dial)},
 		DiscoveryReloadOnStartup: true,
 		ScrapeOnShutdown:         true,
 		FeatureRegistry:          db.features,
-	}, quiet(db.log), nil, nil, db.commits, db.registry)
+	}, quiet(db.log), nil, nil, db.commits, own)
 	if err != nil {
 		return fmt.Errorf("metrics storage: scraper: %w", err)
 	}

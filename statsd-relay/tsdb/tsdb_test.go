@@ -145,6 +145,30 @@ func TestSamplesSurviveARestartAndTheLastAreNotLost(t *testing.T) {
 	is(t, db, `max_over_time(requests_seconds_count{job="addons"}[5m])`, 7)
 }
 
+func TestGoingDownDoesNotWaitForAnInterval(t *testing.T) {
+	t.Parallel()
+	db, err := tsdb.Open(tsdb.Config{Dir: t.TempDir(), Interval: time.Hour, Targets: []tsdb.Target{newSite().target()}}, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- db.Run(ctx) }()
+	// The pools are there once the API knows their targets.
+	for !strings.Contains(get(t, db, "/api/v1/targets"), `"job":"addons"`) {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	select {
+	case err := <-ran:
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Error(err)
+		}
+	case <-time.After(8 * time.Second): // less than the 10 s that a scrape may take
+		t.Error("Run goes on after its context has ended")
+	}
+}
+
 func TestANativeHistogramTellsWhatClassicBucketsCannot(t *testing.T) {
 	t.Parallel()
 	s := newSite()
