@@ -133,7 +133,9 @@ func (doc document) bleve() *blevedocument.Document {
 		out.AddField(blevedocument.NewTextFieldCustom(field, nil, []byte(strings.Join(terms, separator)), index.IndexField|index.SkipFreqNorm, termList{}))
 	}
 	for field, number := range doc.numbers {
-		out.AddField(blevedocument.NewNumericFieldWithIndexingOptions(field, nil, number, index.IndexField|index.SkipFreqNorm))
+		if slices.Contains(rangedFields, field) {
+			out.AddField(blevedocument.NewNumericFieldWithIndexingOptions(field, nil, number, index.IndexField|index.SkipFreqNorm))
+		}
 		if slices.Contains(sortFields, field) {
 			out.AddField(blevedocument.NewTextFieldCustom(sortKey(field), nil, sortable(number), sortOptions, nil))
 		}

@@ -140,11 +140,7 @@ func (w *weighted) set(m *blevesearch.DocumentMatch, err error) (*blevesearch.Do
 	if m == nil || err != nil {
 		return m, err
 	}
-	return m, w.weights.VisitDocValues(m.IndexInternalID, func(field string, term []byte) {
-		// The sort's reader may share its state with ours and bring its fields along.
-		if field != sortKey(numberWeight) {
-			return
-		}
+	return m, w.weights.VisitDocValues(m.IndexInternalID, func(_ string, term []byte) {
 		if n, err := numeric.PrefixCoded(term).Int64(); err == nil {
 			// As precise as Elasticsearch's scores, so that ties are ties in both.
 			m.Score = float64(float32(m.Score * numeric.Int64ToFloat64(n)))

@@ -63,28 +63,31 @@ const oneHit = `{"took":7,"timed_out":false,"_shards":{"total":1,"successful":1,
 
 func TestElasticsearchDownAtStartIsNotFatalAndComesBack(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	ix := open(t, "elasticsearch://"+address+"/addons")
-	for range 2 {
-		if _, err := ix.Search(t.Context(), Query{}); !errors.Is(err, catalog.ErrUnavailable) {
-			t.Fatalf("nobody listens: %v, want ErrUnavailable", err)
+	// The client marks its node dead, and after that every second call fails
+	// without a try: the first search after it came back must work in both states.
+	for failures := 1; failures <= 2; failures++ {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if l, err = net.Listen("tcp", address); err != nil {
-		t.Skipf("the port was taken meanwhile: %v", err)
-	}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { says(w, 200, oneHit) })}
-	go server.Serve(l)
-	defer server.Close()
-	// The client has marked its node dead; the first search after it came back must work all the same.
-	result, err := ix.Search(t.Context(), Query{})
-	if err != nil || result.Total != 12345 || len(result.Hits) != 1 || result.Hits[0].ID != 42 {
-		t.Errorf("back again: %+v, %v; want hit 42", result, err)
+		address := l.Addr().String()
+		l.Close()
+		ix := open(t, "elasticsearch://"+address+"/addons")
+		for range failures {
+			if _, err := ix.Search(t.Context(), Query{}); !errors.Is(err, catalog.ErrUnavailable) {
+				t.Fatalf("nobody listens: %v, want ErrUnavailable", err)
+			}
+		}
+		if l, err = net.Listen("tcp", address); err != nil {
+			t.Fatalf("the port was taken meanwhile: %v", err)
+		}
+		server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { says(w, 200, oneHit) })}
+		go server.Serve(l)
+		result, err := ix.Search(t.Context(), Query{})
+		if err != nil || result.Total != 12345 || len(result.Hits) != 1 || result.Hits[0].ID != 42 {
+			t.Errorf("back after %d failures: %+v, %v; want hit 42", failures, result, err)
+		}
+		server.Close()
 	}
 }
 
@@ -356,6 +359,32 @@ func TestASearchThatFailsAgainAndAgainIsNotTriedForASecond(t *testing.T) {
 		if _, err := ix.Search(t.Context(), Query{}); err != nil {
 			t.Errorf("back again: %v", err)
 		}
+	}
+}
+
+func TestImpatientCallersDoNotOpenTheBreaker(t *testing.T) {
+	t.Parallel()
+	var slow atomic.Bool
+	slow.Store(true)
+	f := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+		if slow.Load() {
+			io.Copy(io.Discard, r.Body)
+			<-r.Context().Done()
+			return
+		}
+		says(w, 200, oneHit)
+	})
+	ix := f.index(t)
+	for range breakAfter {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		if _, err := ix.Search(ctx, Query{}); !errors.Is(err, catalog.ErrUnavailable) {
+			t.Errorf("got %v, want ErrUnavailable", err)
+		}
+		cancel()
+	}
+	slow.Store(false)
+	if _, err := ix.Search(t.Context(), Query{}); err != nil {
+		t.Errorf("a patient caller after them: %v", err)
 	}
 }
 

@@ -54,6 +54,8 @@ var meanings = []struct {
 	{text: "downthemall!", first: "downthemall"},
 	{text: "🔥", first: "emoji-love"},
 	{text: "xyzzyqwert", first: ""},
+	{text: "youtube xyzzyqwert", first: ""}, // of two words both are needed
+	{text: "enhancer youtube experience xyzzyqwert", first: "enhancer-for-youtube"},
 	{text: "!!! ???", first: ""},
 }
 
