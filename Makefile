@@ -8,16 +8,18 @@ LDFLAGS := -X main.commit=$(COMMIT)
 run: ## the whole platform on http://localhost:8000
 	$(GO) run -ldflags "$(LDFLAGS)" ./cmd/addons
 
-test: lint ## everything, with -race, on the real engines (Debian: installs them)
+test: ## everything, with -race, on the real engines (Debian: installs them)
 	.ci/install
+	$(MAKE) lint
 	$(GO) run ./cmd/engines -- $(GO) test -race -timeout 15m ./...
 
 quick: ## what needs nothing installed
 	$(GO) test ./...
 
+# With -race, so that vet and the tests share what they compile.
 lint: ## formatting and vet
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "run gofmt -w on these"; exit 1; }
-	$(GO) vet ./...
+	$(GO) vet -race ./...
 
 FUZZTIME ?= 1m
 fuzz: ## every fuzz target in turn, FUZZTIME each

@@ -3,7 +3,6 @@ package cmd_test
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -72,17 +71,19 @@ func ours(project *types.Project) map[string][]string {
 	return programs
 }
 
-// help is what a command says of its flags.
-func help(t *testing.T, program string, command ...string) string {
+// help is what a command says of its flags, from the golden file that its own
+// test keeps.
+func help(t *testing.T, program string, sub ...string) string {
 	t.Helper()
-	args := append([]string{"run", program}, append(command, "--help")...)
-	cmd := exec.Command("go", args...)
-	cmd.Dir = ".."
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, out)
+	path := filepath.Join("..", program, "testdata", "help.txt")
+	if len(sub) > 0 {
+		path = filepath.Join("..", program, "testdata", "help", sub[0]+".txt")
 	}
-	return string(out)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 func TestComposeNamesOnlyFlagsAndVariablesThatExist(t *testing.T) {

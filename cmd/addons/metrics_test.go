@@ -21,7 +21,7 @@ import (
 	"addons/statsd-relay/tsdb/expr"
 )
 
-//go:generate go test -run TestMETRICSmdIsTrue -update .
+//go:generate go test -run 'TestMETRICSmdIsTrue|TestHelpIsGolden' -update .
 
 var update = flag.Bool("update", false, "write METRICS.md anew")
 
