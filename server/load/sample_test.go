@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -55,21 +54,21 @@ func (p *platform) sample(t testing.TB, seed uint64, n int) load.Report {
 func TestTheSameSeedGivesTheSameCatalogue(t *testing.T) {
 	t.Parallel()
 	a, b, other := newPlatform(t), newPlatform(t), newPlatform(t)
-	if r := a.sample(t, 7, 40); r.New != 40 || len(r.Refused) > 0 {
+	if r := a.sample(t, 7, 30); r.New != 30 || len(r.Refused) > 0 {
 		t.Errorf("first load: %+v", r)
 	}
-	b.sample(t, 7, 40)
+	b.sample(t, 7, 30)
 	first := a.all(t)
 	if diff := cmp.Diff(first, b.all(t)); diff != "" {
 		t.Errorf("the same seed gave another catalogue:\n%s", diff)
 	}
-	if r := a.sample(t, 7, 40); r.Unchanged != 40 || r.New+r.Updated != 0 {
+	if r := a.sample(t, 7, 30); r.Unchanged != 30 || r.New+r.Updated != 0 {
 		t.Errorf("second load: %+v, want all unchanged", r)
 	}
 	if diff := cmp.Diff(first, a.all(t)); diff != "" {
 		t.Errorf("a second load changed the catalogue:\n%s", diff)
 	}
-	other.sample(t, 8, 40)
+	other.sample(t, 8, 30)
 	if first[0].Name.In() == other.all(t)[0].Name.In() {
 		t.Error("another seed gave the same first add-on")
 	}
@@ -78,9 +77,7 @@ func TestTheSameSeedGivesTheSameCatalogue(t *testing.T) {
 func TestTheSampleHasSomethingOfEverything(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
-	start := time.Now()
-	p.sample(t, 2012, 0)
-	t.Logf("%d add-ons in %v", load.SampleSize, time.Since(start))
+	p.sample(t, 2012, 160) // about half of the default: the race detector is slow
 	seen := map[string]int{}
 	users := 0
 	for _, a := range p.all(t) {
@@ -143,7 +140,7 @@ func TestTheSampleHasSomethingOfEverything(t *testing.T) {
 func TestEverySamplePackageIsWhatItsRowSays(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t)
-	p.sample(t, 3, 60)
+	p.sample(t, 3, 45)
 	hashes := map[string]string{}
 	for _, a := range p.all(t) {
 		versions, _, err := p.db.Versions(t.Context(), a.ID, 100, 0)
@@ -209,7 +206,7 @@ func TestAKillLosesNothing(t *testing.T) {
 	}
 	reported := 0
 	line := make([]byte, 1)
-	for reported < 30 {
+	for reported < 15 {
 		if _, err := out.Read(line); err != nil {
 			t.Fatalf("the load ended by itself after %d: %v", reported, err)
 		}
@@ -264,7 +261,7 @@ func loadUntilKilled(dir string) int {
 
 const (
 	killSeed = 5
-	killSize = 120
+	killSize = 60
 )
 
 func TestFirefoxInstallsTheSample(t *testing.T) {
@@ -289,5 +286,14 @@ func TestFirefoxInstallsTheSample(t *testing.T) {
 	}
 	if len(tried) != len(catalog.Types()) {
 		t.Errorf("tried %v, want some of each type", tried)
+	}
+}
+
+// BenchmarkSample loads the default sample into an empty platform, disk included.
+func BenchmarkSample(b *testing.B) {
+	for b.Loop() {
+		if r := newPlatform(b).sample(b, 2012, 0); r.New != load.SampleSize {
+			b.Fatalf("%+v", r)
+		}
 	}
 }
