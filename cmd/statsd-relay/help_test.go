@@ -3,7 +3,6 @@ package main
 import (
 	"flag"
 	"os"
-	"os/exec"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -16,9 +15,7 @@ var update = flag.Bool("update", false, "write the golden file anew")
 // TestHelpIsGolden keeps what the command says of its flags where people can read
 // it, and where the test of docker-compose.yml looks flags up.
 func TestHelpIsGolden(t *testing.T) {
-	cmd := exec.Command(os.Args[0], "--help")
-	cmd.Env = append(os.Environ(), asMain+"=1")
-	got, err := cmd.Output()
+	got, err := program("--help").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

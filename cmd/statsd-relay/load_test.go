@@ -62,7 +62,7 @@ func BenchmarkLoad(b *testing.B) {
 }
 
 func measure(b *testing.B, datagrams [][]byte, rate int) {
-	cmd := exec.Command(program(b), "--statsd-udp=127.0.0.1:0", "--statsd-tcp=", "--http=127.0.0.1:0")
+	cmd := program("--statsd-udp=127.0.0.1:0", "--statsd-tcp=", "--http=127.0.0.1:0")
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		b.Fatal(err)

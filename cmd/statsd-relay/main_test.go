@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,14 +18,23 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// program builds the command once for a test.
-func program(t testing.TB) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "statsd-relay")
-	if out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+// asMain makes this test binary behave as the command itself, so that tests can
+// run it as a process without building it twice.
+const asMain = "RELAY_TEST_AS_MAIN"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asMain) != "" {
+		main()
+		return
 	}
-	return path
+	os.Exit(m.Run())
+}
+
+// program is `statsd-relay args…` as a process.
+func program(args ...string) *exec.Cmd {
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(os.Environ(), asMain+"=1")
+	return cmd
 }
 
 func TestFlagsHaveVariablesAndReachTheRelay(t *testing.T) {
@@ -53,7 +61,7 @@ func TestAnAddressInUseIsOneLineAndStatusOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	out, err := exec.Command(program(t), "--statsd-udp", taken.LocalAddr().String(), "--statsd-tcp=", "--http=127.0.0.1:0").CombinedOutput()
+	out, err := program("--statsd-udp", taken.LocalAddr().String(), "--statsd-tcp=", "--http=127.0.0.1:0").CombinedOutput()
 	exit, ok := err.(*exec.ExitError)
 	if !ok || exit.ExitCode() != 1 || strings.Count(string(out), "\n") != 1 || !strings.Contains(string(out), "--statsd-udp") {
 		t.Errorf("it ended with %v and said %q", err, out)
@@ -67,7 +75,7 @@ func TestSIGTERMBringsWhatCameInToGraphite(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer carbon.Close()
-	cmd := exec.Command(program(t), "--statsd-udp=127.0.0.1:0", "--statsd-tcp=", "--http=127.0.0.1:0", "--graphite", carbon.Addr().String())
+	cmd := program("--statsd-udp=127.0.0.1:0", "--statsd-tcp=", "--http=127.0.0.1:0", "--graphite", carbon.Addr().String())
 	log, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
