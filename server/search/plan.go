@@ -84,8 +84,9 @@ func (some) isNode()    {}
 func (bonus) isNode()   {}
 
 // What one word of a query is worth, by where it is found; the best place
-// counts. A hit's sum is multiplied with the document's weight (1–2.9), which
-// alone decides between equal matches and never lifts one place over the next but one.
+// counts. A hit's sum is multiplied with the document's weight, 1 to about 3,
+// which orders what matches about alike: a mention in a summary does not become
+// worth more than a name, however many use the add-on.
 const (
 	worthNameIn      = 12.0 // in the name in the language asked for
 	worthName        = 10.0
