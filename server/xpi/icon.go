@@ -32,15 +32,7 @@ func (m *manifest) icon(src *source) Icon {
 			choices = append(choices, choice{size, inPackage(icons.text(key))})
 		}
 	}
-	slices.SortFunc(choices, func(a, b choice) int {
-		if (a.size > wantedIcon) != (b.size > wantedIcon) {
-			return cmp.Compare(a.size, b.size) // the one that is not too large
-		}
-		if a.size > wantedIcon {
-			return cmp.Compare(a.size, b.size)
-		}
-		return cmp.Compare(b.size, a.size)
-	})
+	slices.SortFunc(choices, func(a, b choice) int { return cmp.Compare(unfit(a.size), unfit(b.size)) })
 	for _, c := range choices {
 		if !src.has(c.name) {
 			continue
@@ -51,6 +43,15 @@ func (m *manifest) icon(src *source) Icon {
 		}
 	}
 	return Icon{}
+}
+
+// unfit is how far an icon is from the wanted size; any that is larger comes
+// after all that are not.
+func unfit(size int) int {
+	if size <= wantedIcon {
+		return wantedIcon - size
+	}
+	return size
 }
 
 // inPackage resolves a manifest's path against the package's top.
