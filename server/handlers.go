@@ -9,6 +9,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"path/filepath"
+	"time"
 
 	"github.com/prometheus/common/model"
 
@@ -84,6 +85,15 @@ func (s *Server) prometheus() (*prom.Client, error) {
 	return client, nil
 }
 
+// scrapeInterval is how often the Prometheus that is asked scrapes; a real one
+// is taken to do so as alerts/prometheus.yml says.
+func (s *Server) scrapeInterval() time.Duration {
+	if s.config.Relay == nil {
+		return 15 * time.Second
+	}
+	return s.config.Relay.Scrape
+}
+
 // operators is the admin listener's side.
 func (s *Server) operators() (http.Handler, error) {
 	client, err := s.prometheus()
@@ -98,7 +108,7 @@ func (s *Server) operators() (http.Handler, error) {
 		links := []console.Link{{Name: "Dashboards", Path: "/dashboards/"}, {Name: "Alerts", Path: "/alerts/"}}
 		nav := ops.Navigation(links...)
 		config.Parts = []ops.Part{
-			{Link: links[0], Handler: dashboards.New(client, console.New(links[0].Path, nav))},
+			{Link: links[0], Handler: dashboards.New(client, console.New(links[0].Path, nav), dashboards.Interval(s.scrapeInterval()))},
 			{Link: links[1], Handler: alerts.New(client, console.New(links[1].Path, nav))},
 		}
 	}

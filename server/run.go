@@ -156,25 +156,20 @@ func stop(ctx context.Context, server *http.Server) error {
 	return server.Shutdown(ctx)
 }
 
-// flushMetrics sends what was counted until now to both stores: statsd lines to
-// the relay, the relay's aggregates to Graphite, and one last scrape.
+// flushMetrics sends what was counted until now on its way: statsd lines to the
+// relay, the relay's aggregates to Graphite. The embedded Prometheus scrapes once
+// more when it is ended, after this.
 func (s *Server) flushMetrics(ctx context.Context) error {
-	if s.site != nil {
-		if err := s.site.Close(); err != nil {
-			return err
-		}
+	if err := s.site.Close(); err != nil {
+		return err
 	}
 	if s.statsd != nil {
 		s.statsd.Close()
 	}
-	var all []error
-	if s.relay != nil {
-		all = append(all, s.relay.Flush(ctx))
+	if s.relay == nil {
+		return nil
 	}
-	if s.tsdb != nil {
-		all = append(all, s.tsdb.Scrape(ctx))
-	}
-	return errors.Join(all...)
+	return s.relay.Flush(ctx)
 }
 
 // Close closes what was opened, backwards. It is called once, after Run or instead of it.
