@@ -277,6 +277,9 @@ func (r *run) packed(ctx context.Context, i item) (*packed, error) {
 		p.icon, meta.Icon.Body = icon.Key, nil
 	}
 	p.version = newVersion(meta, blob, info.ModTime())
+	if meta.UpdateURL != "" {
+		r.log.Warn("package has an update_url: browsers will ask there for updates, never here", "path", i.path, "guid", meta.GUID, "url", meta.UpdateURL)
+	}
 	return p, nil
 }
 

@@ -154,19 +154,13 @@ func bareKeys() []string {
 	}
 }
 
-var (
-	strictVersion = regexp.MustCompile(`^(0|[1-9][0-9]{0,8})(\.(0|[1-9][0-9]{0,8})){0,3}$`)
-	legacyVersion = regexp.MustCompile(`^[A-Za-z0-9+*.,_-]{1,32}$`)
-)
+var versionForm = regexp.MustCompile(`^[A-Za-z0-9+*.,_-]{1,32}$`)
 
-// StrictVersion tells whether the number has the form that AMO asks of new
-// versions: one to four numbers without leading zeros.
-func StrictVersion(number string) bool { return strictVersion.MatchString(number) }
-
-// ValidVersion also takes what older packages have, such as 1.0b2 or 2019.05.01:
-// Firefox only warns of those, and catalog.Compare orders them.
+// ValidVersion takes what Firefox takes: the one to four numbers that AMO asks of
+// new versions, and what older packages have, such as 1.0b2 or 2019.05.01, of
+// which Firefox only warns. catalog.Compare orders them all.
 func ValidVersion(number string) bool {
-	return legacyVersion.MatchString(number) && strings.ContainsAny(number, "0123456789")
+	return versionForm.MatchString(number) && strings.ContainsAny(number, "0123456789")
 }
 
 // The oldest versions that AMO assumes of a package that names none: addons-server,
