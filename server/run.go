@@ -95,6 +95,9 @@ func (s *Server) Run(ctx context.Context, progress Progress, loaded func()) erro
 		if err := s.sample(ctx, progress); err != nil {
 			return err
 		}
+		if err := s.fillIndex(ctx); err != nil {
+			return err
+		}
 		loaded()
 		return nil
 	})

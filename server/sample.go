@@ -45,5 +45,28 @@ func (s *Server) sample(ctx context.Context, progress Progress) error {
 	return os.Remove(marker)
 }
 
+// fillIndex builds an empty search index from a database that is not: after an
+// upgrade that changed the index's layout, or when its folder was deleted. An
+// engine that is down only means that searches go on in the database.
+func (s *Server) fillIndex(ctx context.Context) error {
+	if !s.config.Worker || s.index == nil {
+		return nil
+	}
+	docs, err := s.index.Count(ctx)
+	if err != nil {
+		s.log.Warn("search index not looked at", "error", err)
+		return nil
+	}
+	ids, err := s.db.IDs(ctx, 0, 1)
+	if err != nil || docs > 0 || len(ids) == 0 {
+		return err
+	}
+	s.log.Info("search index is empty, building it")
+	if err := s.site.Reindex(ctx, nil); err != nil {
+		s.log.Warn("search index not built", "error", err)
+	}
+	return nil
+}
+
 // Loader imports into this platform's catalogue.
 func (s *Server) Loader() *load.Loader { return load.New(s.db, s.files, s.site.IndexJobs, s.log) }

@@ -179,11 +179,13 @@ func (s *Server) openBackends(ctx context.Context) (err error) {
 	s.opened.pushPlain("cache", s.cache.Close)
 	s.checks.Add("cache", false, s.cache.Check)
 
-	if s.index, err = search.Open(s.config.below(s.config.Search), s.registry, s.log); err != nil {
-		return fmt.Errorf("--search: %w", err)
+	if s.config.Search != "" {
+		if s.index, err = search.Open(s.config.below(s.config.Search), s.registry, s.log); err != nil {
+			return fmt.Errorf("--search: %w", err)
+		}
+		s.opened.pushPlain("search", s.index.Close)
+		s.checks.Add("search", false, s.index.Check)
 	}
-	s.opened.pushPlain("search", s.index.Close)
-	s.checks.Add("search", false, s.index.Check)
 
 	if s.queue, err = task.Open(ctx, s.config.Queue, s.db, s.registry, s.faults, s.log); err != nil {
 		return fmt.Errorf("--queue: %w", err)

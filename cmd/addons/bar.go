@@ -37,12 +37,12 @@ func (b *bar) show(done, total int, name string) {
 		return
 	}
 	b.last, b.shown = time.Now(), true
-	const width = 30
-	filled := 0
+	line := fmt.Sprintf("%s %d", b.what, done)
 	if total > 0 {
-		filled = min(width, width*done/total)
+		const width = 30
+		filled := min(width, width*done/total)
+		line = fmt.Sprintf("%s [%s%s] %d/%d %.40s", b.what, strings.Repeat("#", filled), strings.Repeat(".", width-filled), done, total, name)
 	}
-	line := fmt.Sprintf("%s [%s%s] %d/%d %.40s", b.what, strings.Repeat("#", filled), strings.Repeat(".", width-filled), done, total, name)
 	if b.terminal {
 		fmt.Fprintf(b.out, "\r\x1b[K%s", line)
 		return

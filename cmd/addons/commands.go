@@ -28,6 +28,9 @@ func (l load) Run(ctx context.Context, log *slog.Logger) error {
 	if len(l.Paths) == 0 && l.Sample == 0 {
 		return errors.New("nothing to load: give paths, or --sample 300")
 	}
+	// A bleve index belongs to one process; the worker that is running, or will
+	// be, has it, and indexes what is loaded here.
+	l.Search = ""
 	return open(ctx, l.backends, log, func(s *server.Server) error {
 		bar := newBar(os.Stderr, "load")
 		loader := s.Loader()

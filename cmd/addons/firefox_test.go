@@ -32,10 +32,12 @@ func TestFirefoxUpdatesAnAddonThatThisSiteServes(t *testing.T) {
 	packages, data := t.TempDir(), t.TempDir()
 	old := packaged(t, packages, "1.9")
 	packaged(t, packages, "1.10") // newer by number, older by letters
+	p := start(t, data, "ready", "--sample", "0")
+	// Loaded by another process while the platform runs on the same folder.
 	if out, err := command(t.Context(), "load", "--data", data, packages).CombinedOutput(); err != nil {
 		t.Fatalf("load: %v\n%s", err, out)
 	}
-	p := start(t, data, "ready", "--sample", "0")
+	eventually(t, "what was loaded is found", func() bool { return count(p) == 1 })
 	firefox := enginetest.Firefox(t, enginetest.Prefs{
 		"extensions.update.url": p.url("/update/VersionCheck.php?reqVersion=%REQ_VERSION%&id=%ITEM_ID%&version=%ITEM_VERSION%" +
 			"&maxAppVersion=%ITEM_MAXAPPVERSION%&status=%ITEM_STATUS%&appID=%APP_ID%&appVersion=%APP_VERSION%&appOS=%APP_OS%" +

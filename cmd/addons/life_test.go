@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -256,6 +258,15 @@ func TestASecondStartGoesOnAndABadOneSaysWhatToDo(t *testing.T) {
 	p = start(t, data, "ready")
 	if again := count(p); again != listed {
 		t.Errorf("%d add-ons found before the kill, %d after", listed, again)
+	}
+
+	p.kill()
+	if err := os.RemoveAll(filepath.Join(data, "index")); err != nil {
+		t.Fatal(err)
+	}
+	p = start(t, data, "ready")
+	if again := count(p); again != listed {
+		t.Errorf("%d add-ons found after the index was deleted, want it built again with %d", again, listed)
 	}
 
 	for _, c := range []struct {
