@@ -38,7 +38,7 @@ type bleveDriver struct {
 }
 
 // bleveLayout changes whenever (document).bleve does.
-const bleveLayout = "bleve 1"
+const bleveLayout = "bleve 2"
 
 // openBleve opens the folder's index, or makes one. What an older program made
 // in another way is removed: it can always be made again from the database.
@@ -146,9 +146,10 @@ func (doc document) bleve() *blevedocument.Document {
 	return out
 }
 
-// sortOptions: the value of each document is kept, and not compressed, because
-// a search reads those of all its hits.
-const sortOptions = index.IndexField | index.DocValues | index.SkipFreqNorm | index.SkipDVCompression
+// sortOptions: the value of each document is kept. They stay compressed: with
+// SkipDVCompression a search would be faster, but once segments have been merged
+// (zapx v17.2.5) documents have other documents' values.
+const sortOptions = index.IndexField | index.DocValues | index.SkipFreqNorm
 
 // sortKey names the field that a number or text is sorted by. It is not the
 // numeric field, which keeps sixteen terms a document for ranges.

@@ -3,6 +3,7 @@ package search
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -30,6 +31,32 @@ func TestAnIndexOnDiskIsThereAgainAfterARestart(t *testing.T) {
 	ix = open(t, "bleve:"+folder)
 	if got := find(t, ix, Query{Text: "ublock"}); got.Total == 0 || got.Hits[0].ID != 1 {
 		t.Errorf("after a restart ublock finds %v", got)
+	}
+}
+
+func TestDocumentsKeepTheirNumbersWhenSegmentsAreMerged(t *testing.T) {
+	t.Parallel()
+	ix := open(t, "bleve:"+t.TempDir())
+	const n = 200
+	for i := range n { // one segment each, which bleve merges in the background
+		users := (i*7919 + 1) % 100_003
+		doc := Doc{ID: int64(i + 1), Status: catalog.Public, Type: catalog.Extension, Slug: fmt.Sprint("merged-", i),
+			Name: catalog.Text{"en-US": fmt.Sprint("Merged ", i)}, DefaultLocale: "en-US", Users: users}
+		if err := ix.Put(t.Context(), doc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := find(t, ix, Query{Sort: []string{"users"}, Limit: n})
+	last := math.MaxInt
+	for _, h := range got.Hits {
+		users := (int(h.ID-1)*7919 + 1) % 100_003
+		if users > last {
+			t.Fatalf("add-on %d with %d users stands after one with %d", h.ID, users, last)
+		}
+		last = users
+	}
+	if got.Total != n {
+		t.Errorf("%d found, want %d", got.Total, n)
 	}
 }
 
