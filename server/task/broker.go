@@ -105,7 +105,8 @@ func (b *broker) flush(ctx context.Context) error {
 		if !b.wire.open() {
 			return errDown
 		}
-		jobs, err := b.rows.Lease(ctx, time.Now().UTC(), moveLease, moveBatch)
+		// Not cut short by ctx, or what was leased would lie there for moveLease.
+		jobs, err := b.rows.Lease(context.WithoutCancel(ctx), time.Now().UTC(), moveLease, moveBatch)
 		if err != nil || len(jobs) == 0 {
 			return err
 		}

@@ -204,6 +204,42 @@ func TestAStopWithAFrozenBrokerEnds(t *testing.T) {
 	}
 }
 
+func TestWhatWasDeliveredButNotBegunGoesBack(t *testing.T) {
+	t.Parallel()
+	f, p := weather(t)
+	s := open(t, p)
+	begun, gate := make(chan struct{}, 2), make(chan struct{})
+	var runs atomic.Int32
+	send := task.Register(s.Queue, task.Kind[int]{Name: "back", Run: func(context.Context, int) error {
+		runs.Add(1)
+		begun <- struct{}{}
+		<-gate
+		return nil
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx, 1) }()
+	s.connected(t)
+	if err := send.Send(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	<-begun
+	f.Cut() // so that it is delivered again while the only slot is taken
+	wait(t, "the job is delivered again", func() bool { return gauge(t, s, "addons_task_broker_redelivered_total") == 1 })
+	cancel()
+	wait(t, "the second delivery goes back", func() bool { st, err := s.Stats(t.Context()); return err == nil && st.Waiting == 1 })
+	close(gate)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if dead, err := s.Dead(t.Context(), 10); err != nil || len(dead) != 0 || runs.Load() != 1 {
+		t.Errorf("ran %d times; dead: %v, %v; want one run and none dead", runs.Load(), dead, err)
+	}
+	s.work(t, 1)
+	<-begun
+	s.drained(t)
+}
+
 func TestAQueueThatWasDeletedIsMadeAgain(t *testing.T) {
 	t.Parallel()
 	_, p := weather(t)

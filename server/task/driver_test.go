@@ -1,0 +1,29 @@
+package task
+
+import (
+	"testing"
+	"time"
+)
+
+func FuzzParse(f *testing.F) {
+	for _, url := range []string{"database:?poll=1s&lease=2m", "amqp://u:p@h:1/v?queue=q&sweep=1s&backoff=1ms", "amqp://%zz", "amqps:", "database:?poll=%"} {
+		f.Add(url)
+	}
+	f.Fuzz(func(t *testing.T, url string) {
+		o, err := parse(url)
+		if err == nil && (o.queue == "" || o.poll <= 0 || o.sweep <= 0 || o.backoff <= 0 || o.lease < 0) {
+			t.Errorf("parse(%q) = %+v", url, o)
+		}
+	})
+}
+
+func TestBackoffDoublesUpToItsLongest(t *testing.T) {
+	b := backoff{base: time.Second, longest: time.Minute}
+	for attempt, most := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 5: 16 * time.Second, 7: time.Minute, 1000: time.Minute} {
+		for range 100 {
+			if d := b.after(attempt); d < most/2 || d > most {
+				t.Fatalf("after(%d) = %v, want between half of %v and that", attempt, d, most)
+			}
+		}
+	}
+}
