@@ -71,6 +71,9 @@ func New(dsn, release string, reg *metrics.Registry, log *slog.Logger) (*Recorde
 	if dsn == "" {
 		return r, nil
 	}
+	if _, err := url.Parse(dsn); err != nil {
+		return nil, errors.New("--sentry-dsn is no URL (want https://KEY@HOST/PROJECT)") // err quotes the key
+	}
 	client, err := sentry.NewClient(sentry.ClientOptions{
 		Dsn: dsn, Release: release, AttachStacktrace: true, ServerName: "addons",
 		HTTPTransport: reg.Transport("sentry", nil),
@@ -82,13 +85,14 @@ func New(dsn, release string, reg *metrics.Registry, log *slog.Logger) (*Recorde
 	return r, nil
 }
 
-// redact hides the key in a DSN.
+// redact hides the key in a DSN, which is the user of its URL.
 func redact(dsn string) string {
 	u, err := url.Parse(dsn)
 	if err != nil {
 		return "(not a URL)"
 	}
-	return u.Redacted()
+	u.User = nil
+	return u.String()
 }
 
 // Error records an error. Cancelled requests are nobody's fault and are left out.

@@ -75,8 +75,10 @@ func TestEventsReachSentryWithoutRequestData(t *testing.T) {
 }
 
 func TestABadDSNSaysWhatIsWantedAndHidesItsKey(t *testing.T) {
-	_, err := fault.New("https://user:secret@/x", "v1", metrics.New(nil), quiet())
-	if err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "https://KEY@HOST/PROJECT") {
-		t.Errorf("got %v", err)
+	for _, dsn := range []string{"https://secret:secret@/x", "https://secret@/1", "https://secret@host:port/1", "https://sec%ret@host/1"} {
+		_, err := fault.New(dsn, "v1", metrics.New(nil), quiet())
+		if err == nil || strings.Contains(err.Error(), "sec") || !strings.Contains(err.Error(), "https://KEY@HOST/PROJECT") {
+			t.Errorf("%s: got %v", dsn, err)
+		}
 	}
 }
