@@ -5,8 +5,10 @@ package health
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"addons/server/metrics"
@@ -33,7 +35,7 @@ type Checks struct {
 	state *metrics.GaugeVec
 	took  *metrics.HistogramVec
 
-	checks []check
+	checks []*check
 
 	mu   sync.Mutex
 	last Report
@@ -43,6 +45,7 @@ type check struct {
 	name      string
 	essential bool
 	run       func(context.Context) error
+	hangs     atomic.Bool // it has begun and not ended
 }
 
 // Report is what the checks found.
@@ -77,7 +80,7 @@ func New(reg *metrics.Registry) *Checks {
 
 // Add adds a check. An essential one makes the whole report fail.
 func (c *Checks) Add(name string, essential bool, run func(context.Context) error) {
-	c.checks = append(c.checks, check{name, essential, run})
+	c.checks = append(c.checks, &check{name: name, essential: essential, run: run})
 	c.state.With(name)
 	c.took.With(name)
 }
@@ -104,25 +107,42 @@ func (c *Checks) Run(ctx context.Context) Report {
 	return report
 }
 
-func (c *Checks) run(ctx context.Context, check check) Result {
-	// A caller that goes away must not fail the report that others are given.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
-	defer cancel()
+func (c *Checks) run(ctx context.Context, check *check) Result {
 	start := time.Now()
-	done := make(chan error, 1)
-	go func() { done <- check.run(ctx) }()
-	var err error
-	select {
-	case err = <-done:
-	case <-ctx.Done():
-		err = fmt.Errorf("no answer within %v", timeout)
-	}
+	err := check.bounded(ctx)
 	result := Result{Name: check.name, Essential: check.essential, Took: time.Since(start)}
 	up := 1.0
 	if err != nil {
 		result.Error, up = err.Error(), 0
 	}
 	c.state.With(check.name).Set(up)
-	c.took.With(check.name).Observe(ctx, result.Took)
+	if !errors.Is(err, errHangs) {
+		c.took.With(check.name).Observe(ctx, result.Took)
+	}
 	return result
+}
+
+// errHangs: a backend that does not even take notice of a deadline, such as a
+// network file system that is gone, must not gather a goroutine at every monitor's call.
+var errHangs = errors.New("has not come back since it was last tried")
+
+func (check *check) bounded(ctx context.Context) error {
+	if check.hangs.Swap(true) {
+		return errHangs
+	}
+	// A caller that goes away must not fail the report that others are given.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		err := check.run(ctx)
+		check.hangs.Store(false)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("no answer within %v", timeout)
+	}
 }

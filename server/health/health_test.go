@@ -39,6 +39,14 @@ func TestAWedgedCheckFailsWithinItsTimeoutAndIsNotAskedAgainAtOnce(t *testing.T)
 		if calls != 1 {
 			t.Errorf("asked %d times within a second, want once", calls)
 		}
+		time.Sleep(time.Minute)
+		if r := c.Run(t.Context()); r.OK || calls != 1 {
+			t.Errorf("got %+v after %d calls, want a failure without another call that would hang as well", r, calls)
+		}
 		close(wedge)
+		time.Sleep(time.Minute)
+		if r := c.Run(t.Context()); !r.OK || calls != 2 {
+			t.Errorf("got %+v after %d calls, want the check to be made again once it has come back", r, calls)
+		}
 	})
 }
