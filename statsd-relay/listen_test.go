@@ -232,3 +232,40 @@ func TestNumbersThatAreNoneChangeNothing(t *testing.T) {
 		t.Errorf("Graphite would get %s", text)
 	}
 }
+
+func TestASocketThatFailsEndsTheRun(t *testing.T) {
+	t.Parallel()
+	r, err := New(Config{UDP: local, Readers: 2, Flush: time.Hour}, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- r.Run(context.Background()) }()
+	eventually(t, "it to be ready", r.ready.Load)
+	r.udp.readers[1].conn.Close()
+	select {
+	case err := <-done:
+		if !errors.Is(err, net.ErrClosed) {
+			t.Errorf("Run returned %v, want what the socket says", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the relay goes on without hearing")
+	}
+}
+
+func TestCloseFreesTheAddressesOfARelayThatNeverRan(t *testing.T) {
+	t.Parallel()
+	r, err := New(Config{UDP: local, TCP: local, Readers: 2}, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	udp, tcp := r.Addr()
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := New(Config{UDP: udp.String(), TCP: tcp.String()}, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close()
+}

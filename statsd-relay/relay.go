@@ -166,7 +166,7 @@ func (r *Relay) Addr() (udp, tcp net.Addr) {
 	return udp, tcp
 }
 
-// Run reads and flushes until ctx is done. Then it reads what the sockets still
+// Run reads and flushes until ctx is done or a socket fails. Then it reads what the sockets still
 // hold, flushes once more, and returns when the sinks have it or 5 s later.
 func (r *Relay) Run(ctx context.Context) error {
 	defer r.closeListeners()
@@ -175,10 +175,12 @@ func (r *Relay) Run(ctx context.Context) error {
 	drain, stopDrain := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopDrain()
 
-	var sinks, readers errgroup.Group
+	var sinks errgroup.Group
 	for _, s := range r.sinks {
 		sinks.Go(func() error { return s.run(sinkCtx, drain) })
 	}
+	// A reader that fails ends the Run: a relay that is deaf must not look well.
+	readers, ctx := errgroup.WithContext(ctx)
 	if r.udp != nil {
 		readers.Go(func() error { return r.udp.run(ctx) })
 	}
@@ -196,7 +198,12 @@ func (r *Relay) Run(ctx context.Context) error {
 	return errors.Join(err, sinks.Wait())
 }
 
-// closeListeners frees the addresses; it is for New that fails and for Run.
+// Close frees the addresses of a Relay that is not run; Run does so itself.
+func (r *Relay) Close() error {
+	r.closeListeners()
+	return nil
+}
+
 func (r *Relay) closeListeners() {
 	r.closers.Do(func() {
 		if r.udp != nil {

@@ -99,7 +99,7 @@ func (l *udpListener) close() {
 
 // run reads until ctx is done, and then what the sockets still hold.
 func (l *udpListener) run(ctx context.Context) error {
-	var group errgroup.Group
+	group, ctx := errgroup.WithContext(ctx)
 	for _, r := range l.readers {
 		group.Go(func() error { return r.run(ctx) })
 	}
