@@ -15,6 +15,9 @@ import (
 
 // Reindex builds the search index anew from the database.
 func (s *Server) Reindex(ctx context.Context, progress Progress) error {
+	if s.index == nil {
+		return errNoSearch
+	}
 	return s.site.Reindex(ctx, func(done int) { progress(done, 0, "") })
 }
 

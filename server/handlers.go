@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -152,8 +153,11 @@ func (s *Server) Addresses() []ops.Fact {
 	}
 	add("relay", s.relayHTTP, "/")
 	if s.relay != nil {
-		if udp, _ := s.relay.Addr(); udp != nil {
-			facts = append(facts, ops.Fact{Name: "statsd", Value: "udp and tcp " + udp.String()})
+		udp, tcp := s.relay.Addr()
+		for _, a := range []net.Addr{udp, tcp} {
+			if a != nil {
+				facts = append(facts, ops.Fact{Name: "statsd", Value: a.Network() + " " + a.String()})
+			}
 		}
 	}
 	return facts
@@ -192,8 +196,15 @@ func (s *Server) beacon() (http.Handler, error) {
 		return nil, fmt.Errorf("--beacons %q: want the relay's beacon address, as http://relay:9103", s.config.Beacons)
 	}
 	return &httputil.ReverseProxy{
-		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(to); r.Out.URL.Path = "/rum"; r.SetXForwarded() },
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			r.Out.URL.Path = "/rum"
+			// The relay needs to know nothing of who sent it, so no X-Forwarded-For either.
+			r.Out.Header.Del("Cookie")
+			r.Out.Header.Del("Authorization")
+		},
 		Transport: s.registry.Transport("relay", nil),
+		ErrorLog:  slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		// A relay that is down loses beacons, which it could not have kept, and nothing else.
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
 	}, nil

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -56,6 +57,9 @@ const (
 
 // listen opens a listener; its error says what to do.
 func listen(address, what, flag string) (net.Listener, error) {
+	if address == "" { // which net.Listen takes for any port on every interface
+		return nil, fmt.Errorf("%s: no address: give one like 127.0.0.1:8000 with %s", what, flag)
+	}
 	l, err := net.Listen("tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -68,8 +72,9 @@ func listen(address, what, flag string) (net.Listener, error) {
 	return l, nil
 }
 
-// serve answers on l until shutdown is called.
-func newHTTP(h http.Handler, base context.Context, log *slog.Logger) *http.Server {
+// newHTTP is a server of h with these limits. What it writes to its log is about
+// clients that break off or send nonsense, every day's business on a public port.
+func newHTTP(base context.Context, h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: headerTimeout,
@@ -81,4 +86,29 @@ func newHTTP(h http.Handler, base context.Context, log *slog.Logger) *http.Serve
 		BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(base) },
 		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+}
+
+// fromHere refuses what reached a loopback address under a name that is not this
+// machine's: a page whose name was made to mean 127.0.0.1 (DNS rebinding) could
+// otherwise read the operators' pages by the browser of whoever sits here.
+func fromHere(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		at, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+		if ok && at.IP.IsLoopback() && !here(r.Host) {
+			http.Error(w, fmt.Sprintf("%.80q is not this machine: ask for localhost, and have a proxy say Host: localhost", r.Host),
+				http.StatusMisdirectedRequest)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// here says whether a Host header is of no use to DNS rebinding: an address, a
+// name that no name server is asked for, or none at all, which no browser sends.
+func here(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	return host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") || net.ParseIP(host) != nil
 }

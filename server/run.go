@@ -9,8 +9,15 @@ import (
 	"time"
 )
 
-// shutdown is how long going down may take in all; what is not done by then is cut off.
-const shutdown = 30 * time.Second
+// Going down takes at the most half a minute, the wait for the load balancer not
+// counted. Each stage has its own share, so that a slow download or a long task
+// leaves time to write down what was counted; what is not done by then is cut off.
+const (
+	answering = 10 * time.Second // requests that have begun
+	finishing = 15 * time.Second // these, and tasks that have begun
+	flushing  = 10 * time.Second // what was counted
+	closing   = 5 * time.Second
+)
 
 // part is something that runs beside the listeners until it is stopped.
 type part struct {
@@ -28,11 +35,12 @@ func begin(ctx context.Context, name string, failed chan<- error, run func(conte
 	go func() {
 		defer close(p.done)
 		err := run(ctx)
-		if err != nil && ctx.Err() == nil {
+		switch {
+		case err == nil || errors.Is(err, context.Canceled):
+		case ctx.Err() == nil: // before its time: told at once, and not again by end
 			failed <- fmt.Errorf("%s: %w", name, err)
-		}
-		if !errors.Is(err, context.Canceled) {
-			p.err = err
+		default:
+			p.err = fmt.Errorf("%s: %w", name, err)
 		}
 	}()
 	return p
@@ -59,9 +67,7 @@ type parts struct {
 	notifier                     *part
 }
 
-// Run serves until ctx is done or a part fails, then goes down in order: not
-// ready, a wait for the load balancer, HTTP drained, begun tasks finished,
-// counted downloads written, metrics flushed. loaded is called once, when the
+// Run serves until ctx is done or a part fails, then goes down in order (see drain). loaded is called once, when the
 // catalogue is there; progress while it is loaded. Close is still the caller's.
 func (s *Server) Run(ctx context.Context, progress Progress, loaded func()) error {
 	pages, err := s.pages()
@@ -76,8 +82,8 @@ func (s *Server) Run(ctx context.Context, progress Progress, loaded func()) erro
 	failed := make(chan error, 8)
 	p := parts{
 		public:  s.serve(ctx, s.public, pages, failed),
-		admin:   s.serve(ctx, s.admin, operators, failed),
-		sidecar: s.serve(ctx, s.relayHTTP, s.sidecar(), failed),
+		admin:   s.serve(ctx, s.admin, fromHere(operators), failed),
+		sidecar: s.serve(ctx, s.relayHTTP, fromHere(s.sidecar()), failed),
 	}
 	if s.relay != nil {
 		p.relay = begin(ctx, "relay", failed, s.relay.Run)
@@ -113,7 +119,7 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, fail
 	if l == nil {
 		return nil
 	}
-	server := newHTTP(h, ctx, s.log)
+	server := newHTTP(ctx, h, s.log)
 	go func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			failed <- err
@@ -122,10 +128,11 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, fail
 	return server
 }
 
-// drain takes the platform down in order, within one deadline.
+// drain takes the platform down in order: not ready, a wait for the load
+// balancer, HTTP drained, begun tasks finished, counted downloads written, metrics
+// flushed.
 func (s *Server) drain(ctx context.Context, p parts) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdown)
-	defer cancel()
+	ctx = context.WithoutCancel(ctx)
 	s.log.Info("going down", "wait", s.config.Drain)
 	s.draining.Store(true)
 	if p.public != nil {
@@ -133,51 +140,54 @@ func (s *Server) drain(ctx context.Context, p parts) error {
 		// cut while a request is on its way.
 		p.public.SetKeepAlivesEnabled(false)
 	}
-	select {
-	case <-time.After(s.config.Drain):
-	case <-ctx.Done():
-	}
-	var all []error
-	step := func(err error) { all = append(all, err) }
-	step(stop(ctx, p.public))
-	step(p.loading.end(ctx))
-	step(p.worker.end(ctx))
-	step(s.flushMetrics(ctx))
-	step(p.tsdb.end(ctx))
-	step(p.notifier.end(ctx))
-	step(p.relay.end(ctx))
-	step(stop(ctx, p.sidecar))
-	step(stop(ctx, p.admin))
-	return errors.Join(all...)
+	time.Sleep(s.config.Drain)
+	return errors.Join(s.finish(ctx, p), s.flush(ctx, p))
 }
 
-// stop drains a listener's requests.
-func stop(ctx context.Context, server *http.Server) error {
-	if server == nil {
-		return nil
-	}
-	return server.Shutdown(ctx)
+// finish ends what makes new numbers: requests, loading, tasks.
+func (s *Server) finish(ctx context.Context, p parts) error {
+	ctx, cancel := context.WithTimeout(ctx, finishing)
+	defer cancel()
+	s.stop(ctx, "site", p.public)
+	return errors.Join(p.loading.end(ctx), p.worker.end(ctx))
 }
 
-// flushMetrics sends what was counted until now on its way: statsd lines to the
-// relay, the relay's aggregates to Graphite. The embedded Prometheus scrapes once
-// more when it is ended, after this.
-func (s *Server) flushMetrics(ctx context.Context) error {
-	if err := s.site.Close(); err != nil {
-		return err
-	}
+// flush brings what was counted to where it is kept: downloads to the database,
+// statsd lines to the relay and its aggregates to Graphite, and all of it to the
+// embedded Prometheus by a last scrape, for which the relay must still be there.
+func (s *Server) flush(ctx context.Context, p parts) error {
+	ctx, cancel := context.WithTimeout(ctx, flushing)
+	defer cancel()
+	all := []error{s.site.Close()}
 	if s.statsd != nil {
 		s.statsd.Close()
 	}
-	if s.relay == nil {
-		return nil
+	if s.relay != nil {
+		all = append(all, s.relay.Flush(ctx))
 	}
-	return s.relay.Flush(ctx)
+	all = append(all, p.tsdb.end(ctx), p.notifier.end(ctx), p.relay.end(ctx))
+	s.stop(ctx, "relay", p.sidecar)
+	s.stop(ctx, "operators' pages", p.admin)
+	return errors.Join(all...)
+}
+
+// stop drains a listener's requests. Those that take too long are cut: a download
+// to a slow phone may go on for minutes.
+func (s *Server) stop(ctx context.Context, name string, server *http.Server) {
+	if server == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, answering)
+	defer cancel()
+	if err := server.Shutdown(ctx); err != nil {
+		s.log.Warn("requests cut off", "listener", name, "error", err)
+		server.Close()
+	}
 }
 
 // Close closes what was opened, backwards. It is called once, after Run or instead of it.
 func (s *Server) Close(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, shutdown)
+	ctx, cancel := context.WithTimeout(ctx, closing)
 	defer cancel()
 	return s.opened.closeAll(ctx, s.log)
 }

@@ -90,7 +90,8 @@ func (s *Server) openListeners(context.Context) error {
 		wanted     bool
 	}{
 		{&s.public, s.config.Public, "site", "--public", s.config.Site},
-		{&s.admin, s.config.Admin, "operators' pages", "--admin", s.config.Admin != ""},
+		// The embedded Prometheus needs them: its alerts link to them.
+		{&s.admin, s.config.Admin, "operators' pages", "--admin", s.config.Admin != "" || s.config.Relay != nil},
 		{&s.relayHTTP, s.relayAddress(), "relay", "--relay-http", s.config.Relay != nil},
 	} {
 		if !l.wanted {
@@ -129,8 +130,12 @@ func (s *Server) openRelay(context.Context) error {
 		UDP: c.UDP, TCP: c.TCP, Flush: c.Flush, Graphite: c.Graphite,
 		Naming: relay.Naming{Modern: c.Prefix != "", Prefix: c.Prefix},
 	}, s.log)
+	if err != nil {
+		return err
+	}
 	s.relay = r
-	return err
+	s.opened.pushPlain("relay", r.Close)
+	return nil
 }
 
 // openInstruments makes the registry, with statsd lines going to --statsd or to
@@ -153,9 +158,17 @@ func (s *Server) openInstruments(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.opened.push("sentry", s.faults.Close)
+	s.opened.push("sentry", func(ctx context.Context) error {
+		if err := s.faults.Close(ctx); err != nil { // Sentry being down is no reason to end with a failure
+			s.log.Warn("sentry", "error", err)
+		}
+		return nil
+	})
 	return nil
 }
+
+// errNoSearch: a process that searches or indexes was given no index.
+var errNoSearch = errors.New("--search: give bleve:PATH or elasticsearch://host:port/index")
 
 // openBackends opens what each URL names, each with its health check. Only the
 // database and the files are essential: without the others the site is slower or
@@ -179,6 +192,9 @@ func (s *Server) openBackends(ctx context.Context) (err error) {
 	s.opened.pushPlain("cache", s.cache.Close)
 	s.checks.Add("cache", false, s.cache.Check)
 
+	if s.config.Search == "" && (s.config.Site || s.config.Worker) {
+		return errNoSearch
+	}
 	if s.config.Search != "" {
 		if s.index, err = search.Open(s.config.below(s.config.Search), s.registry, s.log); err != nil {
 			return fmt.Errorf("--search: %w", err)
