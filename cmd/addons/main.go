@@ -48,6 +48,7 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	var level slog.Level
 	level.UnmarshalText([]byte(c.Log)) // kong has checked it
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
@@ -80,7 +81,7 @@ func (b backends) config() server.Config {
 	return c
 }
 
-// site are the flags of whatever serves the site.
+// siteFlags are those of whatever serves the site.
 type siteFlags struct {
 	Public  string        `help:"Address of the site." default:":8000" env:"ADDONS_PUBLIC"`
 	BaseURL string        `help:"Scheme and host by which the world knows the site, as https://addons.example.org." name:"base-url" env:"ADDONS_BASE_URL"`

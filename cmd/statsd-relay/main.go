@@ -68,6 +68,7 @@ func main() {
 	kong.Parse(&f, kong.Name("statsd-relay"), kong.Description("A statsd server for Graphite and Prometheus, to stand beside a service."))
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
 	if err := run(ctx, f, log); err != nil {
 		fmt.Fprintln(os.Stderr, err)
