@@ -250,16 +250,20 @@ func (p *process) await(ctx context.Context, ready func(context.Context) error) 
 	}
 }
 
-// stopAll asks every process group to end and kills what has not within ten seconds.
-func stopAll(processes []*process) {
+// patience is how long the engines together may take to end when asked to.
+const patience = 10 * time.Second
+
+// stopAll asks every process group to end and kills what has not within patience.
+func stopAll(processes []*process, patience time.Duration) {
 	for _, p := range processes {
 		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGTERM)
 	}
-	late := time.After(10 * time.Second)
+	late, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	for _, p := range processes {
 		select {
 		case <-p.done:
-		case <-late:
+		case <-late.Done():
 		}
 		syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 		for _, v := range p.cmd.Env {

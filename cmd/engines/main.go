@@ -54,18 +54,18 @@ func run(ctx context.Context, only string, command []string) (code int, err erro
 	if err != nil {
 		return 1, err
 	}
+	defer os.RemoveAll(dir)
 	// The engines run as users of their own and must get through to their folders.
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return 1, err
 	}
-	defer os.RemoveAll(dir)
 
 	chosen, err := choose(only)
 	if err != nil {
 		return 2, err
 	}
 	var running []*process
-	defer func() { stopAll(running) }()
+	defer func() { stopAll(running, patience) }()
 	var mu sync.Mutex
 	var env, missing []string
 	var failures []error
