@@ -40,6 +40,7 @@ type driver struct {
 	registry *metrics.Registry
 	timers   [queryCount][len(outcomes)]*metrics.Histogram
 	gauges   []prometheus.Collector
+	breaker  breaker
 	closed   atomic.Bool
 }
 
@@ -126,12 +127,21 @@ type statements interface {
 
 // handle runs measured queries, by themselves or in a transaction.
 type handle struct {
-	d  *driver
-	on statements
+	d     *driver
+	on    statements
+	begun bool // in a transaction
 }
 
 // reads is the handle for queries by themselves, which change nothing.
-func (d *driver) reads() handle { return handle{d, d.reader} }
+func (d *driver) reads() handle { return handle{d: d, on: d.reader} }
+
+// measure is the driver's. What has begun is not left alone half-way.
+func (h handle) measure(ctx context.Context, q query, run func(context.Context) error) error {
+	if h.begun {
+		return h.d.measure(ctx, q, run)
+	}
+	return h.d.guarded(ctx, q, run)
+}
 
 // into is where a query's columns go.
 type into []any
@@ -141,7 +151,7 @@ type row interface{ Scan(dest ...any) error }
 
 // one runs a query that answers with one row; none is catalog.ErrNotFound.
 func (h handle) one(ctx context.Context, q query, text string, dest into, args ...any) error {
-	return h.d.measure(ctx, q, func(ctx context.Context) error {
+	return h.measure(ctx, q, func(ctx context.Context) error {
 		found := false
 		err := h.each(ctx, text, args, func(r row) error {
 			if found {
@@ -160,7 +170,7 @@ func (h handle) one(ctx context.Context, q query, text string, dest into, args .
 // rows runs a query and gives each row to scan, which must not start another
 // query. None is catalog.ErrNotFound where the query asks for one thing.
 func (h handle) rows(ctx context.Context, q query, text string, args []any, scan func(row) error) error {
-	return h.d.measure(ctx, q, func(ctx context.Context) error {
+	return h.measure(ctx, q, func(ctx context.Context) error {
 		found := false
 		err := h.each(ctx, text, args, func(r row) error {
 			found = true
@@ -203,7 +213,7 @@ func list[T any](ctx context.Context, h handle, q query, text string, args []any
 
 // exec runs a statement and returns how many rows it changed.
 func (h handle) exec(ctx context.Context, q query, text string, args ...any) (changed int64, err error) {
-	err = h.d.measure(ctx, q, func(ctx context.Context) error {
+	err = h.measure(ctx, q, func(ctx context.Context) error {
 		result, err := h.on.ExecContext(ctx, text, args...)
 		if err != nil {
 			return err
@@ -216,7 +226,7 @@ func (h handle) exec(ctx context.Context, q query, text string, args ...any) (ch
 
 // insert runs an INSERT of one row and returns its id.
 func (h handle) insert(ctx context.Context, q query, text string, args ...any) (id int64, err error) {
-	err = h.d.measure(ctx, q, func(ctx context.Context) error {
+	err = h.measure(ctx, q, func(ctx context.Context) error {
 		result, err := h.on.ExecContext(ctx, text, args...)
 		if err != nil {
 			return err
@@ -230,7 +240,7 @@ func (h handle) insert(ctx context.Context, q query, text string, args ...any) (
 // alone runs one statement that is a transaction by itself.
 func (d *driver) alone(ctx context.Context, q query, text string, args ...any) (changed int64, err error) {
 	err = again(ctx, func() error {
-		changed, err = handle{d, d.pools.write}.exec(ctx, q, text, args...)
+		changed, err = handle{d: d, on: d.pools.write}.exec(ctx, q, text, args...)
 		return err
 	})
 	return changed, err
@@ -265,7 +275,7 @@ func (d *driver) once(ctx context.Context, do func(handle) error) error {
 		return err
 	}
 	defer release()
-	if err := do(handle{d, tx}); err != nil {
+	if err := do(handle{d: d, on: tx, begun: true}); err != nil {
 		return errors.Join(err, d.rollback(ctx, tx))
 	}
 	return d.measure(ctx, qCommit, func(context.Context) error { return tx.Commit() })
@@ -274,7 +284,7 @@ func (d *driver) once(ctx context.Context, do func(handle) error) error {
 // begin waits for a connection no longer than a query may take. The transaction
 // itself lives as long as ctx: each of its queries has its own limit.
 func (d *driver) begin(ctx context.Context) (tx *sql.Tx, release func(), err error) {
-	err = d.measure(ctx, qBegin, func(limited context.Context) error {
+	err = d.guarded(ctx, qBegin, func(limited context.Context) error {
 		conn, err := d.pools.write.Conn(limited)
 		if err != nil {
 			return err
@@ -298,6 +308,17 @@ func (d *driver) rollback(ctx context.Context, tx *sql.Tx) error {
 	})
 }
 
+// guarded is measure, unless the database is being left alone. A ping asks in any
+// case: it is how people see that the database is back.
+func (d *driver) guarded(ctx context.Context, q query, run func(context.Context) error) error {
+	return d.measure(ctx, q, func(ctx context.Context) error {
+		if q != qPing && !d.breaker.allow(time.Now(), d.limit) {
+			return errLeftAlone
+		}
+		return run(ctx)
+	})
+}
+
 // measure gives run its time limit, times it, and turns its error into the package's.
 func (d *driver) measure(ctx context.Context, q query, run func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, d.limit)
@@ -307,9 +328,22 @@ func (d *driver) measure(ctx context.Context, q query, run func(context.Context)
 	if err != nil && d.closed.Load() {
 		err = errors.Join(err, sql.ErrConnDone) // database/sql has no name for its own
 	}
+	d.watch(ctx, start, err)
 	outcome, err := translate(ctx, q, err)
 	d.timers[q][outcome].Observe(ctx, time.Since(start))
 	return err
+}
+
+// watch tells the breaker how a query ended. SQLite has none that could fall
+// silent: what waits there waits for its turn.
+func (d *driver) watch(ctx context.Context, began time.Time, err error) {
+	switch {
+	case d.name == "sqlite", errors.Is(err, errLeftAlone):
+	case err == nil, ctx.Err() == nil && !errors.Is(err, context.DeadlineExceeded) && !down(err):
+		d.breaker.worked(time.Now())
+	default:
+		d.breaker.failed(began, time.Now(), ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded))
+	}
 }
 
 // translate turns a driver's error into one of the package's; ctx is the caller's.
@@ -351,7 +385,7 @@ func down(err error) bool {
 		return false
 	}
 	var network net.Error
-	return errors.As(err, &network) ||
+	return errors.As(err, &network) || errors.Is(err, errLeftAlone) ||
 		errors.Is(err, sqldriver.ErrBadConn) || errors.Is(err, mysql.ErrInvalidConn) ||
 		errors.Is(err, sql.ErrConnDone) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }

@@ -135,23 +135,36 @@ func openMySQL(ctx context.Context, rawURL string, log *slog.Logger) (pools, err
 	if err != nil {
 		return pools{}, err
 	}
-	connector, err := mysql.NewConnector(cfg)
+	// Queries end with their ctx; a commit or a rollback has none that the driver
+	// heeds, and would wait for ever for a server that is there and does not answer.
+	impatient := cfg.Clone()
+	impatient.ReadTimeout, impatient.WriteTimeout = timeout+time.Second, timeout+time.Second
+	connector, err := mysql.NewConnector(impatient)
 	if err != nil {
 		return pools{}, fmt.Errorf("MySQL at %s: %w", cfg.Addr, err)
+	}
+	if err := migrateMySQL(ctx, cfg); err != nil {
+		if down(err) {
+			err = fmt.Errorf("%w: %w", catalog.ErrUnavailable, err)
+		}
+		return pools{}, fmt.Errorf("MySQL database %s at %s: %w", cfg.DBName, cfg.Addr, err)
 	}
 	db := sql.OpenDB(connector)
 	db.SetMaxOpenConns(pool)
 	db.SetMaxIdleConns(pool)
 	// Less than any server's or balancer's idle limit, and a moved server is found.
 	db.SetConnMaxLifetime(3 * time.Minute)
-	p := pools{read: db, write: db}
-	if err := migrate(ctx, mysqlDialect(), db); err != nil {
-		if down(err) {
-			err = fmt.Errorf("%w: %w", catalog.ErrUnavailable, err)
-		}
-		return pools{}, errors.Join(fmt.Errorf("MySQL database %s at %s: %w", cfg.DBName, cfg.Addr, err), p.close())
+	return pools{read: db, write: db}, nil
+}
+
+// migrateMySQL migrates over connections of its own, for a migration may take longer than any query.
+func migrateMySQL(ctx context.Context, cfg *mysql.Config) error {
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return err
 	}
-	return p, nil
+	db := sql.OpenDB(connector)
+	return errors.Join(migrate(ctx, mysqlDialect(), db), db.Close())
 }
 
 func mysqlConfig(rawURL string, log *slog.Logger) (cfg *mysql.Config, pool int, err error) {
