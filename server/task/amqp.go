@@ -640,10 +640,10 @@ func (w *wire) stats(ctx context.Context) (Stats, error) {
 	if s == nil {
 		return Stats{}, errDown
 	}
-	ctx, cancel := context.WithTimeout(ctx, moveTime)
+	limited, cancel := context.WithTimeout(ctx, moveTime)
 	defer cancel()
 	st := Stats{Leased: int(w.running.Load())}
-	err := s.aside(ctx, func(ch *amqp.Channel) error {
+	err := s.aside(limited, func(ch *amqp.Channel) error {
 		q, err := ch.QueueInspect(w.queue)
 		if err != nil {
 			return err
@@ -652,7 +652,11 @@ func (w *wire) stats(ctx context.Context) (Stats, error) {
 		st.Waiting, st.Dead = q.Messages, dead.Messages
 		return err
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+	case limited.Err() != nil && ctx.Err() == nil:
+		return Stats{}, fmt.Errorf("%w: no answer within %v", errDown, moveTime)
+	default:
 		return Stats{}, err
 	}
 	st.Oldest = w.oldest(st.Waiting)

@@ -187,15 +187,19 @@ func retryID(id string, attempt int) string {
 	return id + "~" + strconv.Itoa(attempt)
 }
 
+// stats of a broker that is down are those of the database, with errDown.
 func (b *broker) stats(ctx context.Context) (Stats, error) {
 	s, err := b.wire.stats(ctx)
 	waiting, leased, dead, oldest, rowsErr := b.rows.Depth(ctx)
+	if rowsErr != nil {
+		return s, rowsErr
+	}
 	s.Waiting += waiting + leased // leased rows are being moved
 	s.Dead += dead
 	if s.Oldest.IsZero() || !oldest.IsZero() && oldest.Before(s.Oldest) {
 		s.Oldest = oldest
 	}
-	return s, errors.Join(err, rowsErr)
+	return s, err
 }
 
 // dead gives the dead letters first, and then the rows that died when the

@@ -142,6 +142,12 @@ func TestWhileTheBrokerIsDownJobsWaitInTheDatabase(t *testing.T) {
 	if waiting, _, _, _, err := s.db.Depth(t.Context()); err != nil || waiting != jobs {
 		t.Errorf("%d jobs wait in the database (%v), want %d", waiting, err, jobs)
 	}
+	if st, err := s.Stats(t.Context()); !errors.Is(err, catalog.ErrUnavailable) || st.Waiting != jobs || st.Oldest.IsZero() {
+		t.Errorf("Stats = %+v, %v, want %d waiting and ErrUnavailable", st, err, jobs)
+	}
+	wait(t, "the gauges show what waits", func() bool {
+		return gauge(t, s, "addons_task_queue_jobs") == jobs && gauge(t, s, "addons_task_oldest_age_seconds") > 0
+	})
 	f.Up(t)
 	wait(t, "every job has run", func() bool { return got.len() == jobs })
 	s.drained(t)

@@ -128,9 +128,14 @@ func (k kindMeters) runtime(o outcome) *metrics.Histogram { return k.runtimes[o]
 
 // depth sets the gauges.
 func (m *meters) depth(s Stats, now time.Time) {
-	m.jobs.With("waiting").Set(float64(s.Waiting))
+	m.backlog(s, now)
 	m.jobs.With("leased").Set(float64(s.Leased))
 	m.jobs.With("dead").Set(float64(s.Dead))
+}
+
+// backlog sets those of what waits.
+func (m *meters) backlog(s Stats, now time.Time) {
+	m.jobs.With("waiting").Set(float64(s.Waiting))
 	age := time.Duration(0)
 	if !s.Oldest.IsZero() {
 		age = max(0, now.Sub(s.Oldest))

@@ -235,7 +235,8 @@ type Stats struct {
 	Oldest time.Time
 }
 
-// Stats asks the driver.
+// Stats asks the driver. With an error that wraps catalog.ErrUnavailable because
+// the broker is down it has what waits in the database.
 func (q *Queue) Stats(ctx context.Context) (Stats, error) {
 	s, err := q.driver.stats(ctx)
 	if err != nil {

@@ -168,8 +168,11 @@ func (q *Queue) sample(ctx context.Context) {
 	tick := time.NewTicker(sampleEvery)
 	defer tick.Stop()
 	for {
-		if s, err := q.Stats(ctx); err == nil {
+		switch s, err := q.Stats(ctx); {
+		case err == nil:
 			q.meters.depth(s, time.Now())
+		case errors.Is(err, errDown): // what waits for the broker is what people want to see then
+			q.meters.backlog(s, time.Now())
 		}
 		select {
 		case <-ctx.Done():
