@@ -209,7 +209,8 @@ type Page struct {
 
 // Browse lists add-ons from the database.
 func (s *Site) Browse(ctx context.Context, b store.Browse) (Page, error) {
-	key := fmt.Sprintf("%s/%s/%s/%s/%s/%t/%s/%d/%d/%s", b.Type, b.Category, b.App, b.Tag, b.Author, b.Promoted,
+	// Quoted, because a tag or an author may be anything: no two lists share a key.
+	key := fmt.Sprintf("%q %q %q %q %q %t %q %d %d %q", b.Type, b.Category, b.App, b.Tag, b.Author, b.Promoted,
 		b.Sort, b.Limit, b.Offset, b.Text)
 	page, err := cache.Fetch(ctx, s.Cache, listFamily, key, func(ctx context.Context) (Page, error) {
 		return s.list(ctx, b)

@@ -177,6 +177,18 @@ func TestWhatWasAskedIsNotAskedAgain(t *testing.T) {
 	}
 }
 
+func TestListsThatSoundAlikeAreNotTakenForEachOther(t *testing.T) {
+	t.Parallel()
+	p := open(t, "bleve::memory:")
+	in := clock()
+	in.Addon.Tags = []string{"time/space"}
+	p.save(t, in)
+	must(p.Browse(t.Context(), store.Browse{Tag: "time", Author: "space/", Limit: 5}))(t) // of which there is none
+	if page := must(p.Browse(t.Context(), store.Browse{Tag: "time/space", Limit: 5}))(t); page.Total != 1 {
+		t.Errorf("%d add-ons have the tag, want the one that was saved", page.Total)
+	}
+}
+
 func TestTheFrontPageShowsNothingTwice(t *testing.T) {
 	t.Parallel()
 	p := open(t, "bleve::memory:")
