@@ -121,9 +121,13 @@ func (w *Web) media(c *gin.Context) error {
 	return nil
 }
 
+// drawingWithin (bytes) is where an SVG has to begin, licence and all: as far as
+// xpi.ImageType looks for it when the icon is taken.
+const drawingWithin = 4096
+
 // imageType sniffs what an image is; catalog.ErrNotFound if it is none that the site shows.
 func imageType(body io.ReadSeeker) (string, error) {
-	var start [512]byte
+	var start [drawingWithin]byte
 	n, err := io.ReadFull(body, start[:])
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("image: %w", err)
