@@ -1,8 +1,11 @@
 package task
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 func FuzzParse(f *testing.F) {
@@ -24,6 +27,14 @@ func TestBackoffDoublesUpToItsLongest(t *testing.T) {
 			if d := b.after(attempt); d < most/2 || d > most {
 				t.Fatalf("after(%d) = %v, want between half of %v and that", attempt, d, most)
 			}
+		}
+	}
+}
+
+func TestAReasonIsAlwaysText(t *testing.T) {
+	for _, why := range []string{strings.Repeat("é", 300), "x" + strings.Repeat("é", 300), "at \xff"} {
+		if r := reason(errors.New(why)); !utf8.ValidString(r) || len(r) > 510 {
+			t.Errorf("reason(%.5q…) = %q", why, r)
 		}
 	}
 }

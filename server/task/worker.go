@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -153,7 +154,7 @@ func reason(err error) string {
 	if len(s) > longest {
 		s = s[:longest]
 	}
-	return s
+	return strings.ToValidUTF8(s, "�") // MySQL refuses a text with half a letter at its end
 }
 
 func traceOf(ctx context.Context) string {
