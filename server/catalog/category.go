@@ -1,7 +1,5 @@
 package catalog
 
-import "cmp"
-
 // Categories returns the fixed taxonomy: addons.mozilla.org's categories for the
 // applications of Apps and the types of Types, in menu order within each. Ids are
 // unique and never change their meaning.
@@ -24,11 +22,6 @@ func CategoryBy(app string, kind Type, slug string) (Category, bool) {
 		}
 	}
 	return Category{}, false
-}
-
-// CompareCategories orders categories as menus show them: by weight, then name.
-func CompareCategories(a, b Category) int {
-	return cmp.Or(cmp.Compare(a.Weight, b.Weight), cmp.Compare(a.Name.In("en-US"), b.Name.In("en-US")))
 }
 
 // last is the weight of the categories for all the rest, as on AMO.
