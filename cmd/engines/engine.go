@@ -109,9 +109,30 @@ func engines() []engine {
 				}
 			},
 		},
-		program("prometheus", "prometheus", "PROMETHEUS"),
+		{
+			name: "prometheus", debian: "prometheus", binaries: []string{"prometheus"}, ports: 1,
+			command: prometheus,
+			ready: func(ctx context.Context, ports []int) error {
+				return answers(ctx, fmt.Sprintf("http://127.0.0.1:%d/-/ready", ports[0]))
+			},
+			vars: func(_ string, ports []int) map[string]string {
+				return map[string]string{"PROMETHEUS": fmt.Sprintf("http://127.0.0.1:%d", ports[0])}
+			},
+		},
+		{
+			name: "alertmanager", debian: "prometheus-alertmanager", binaries: []string{"prometheus-alertmanager"}, ports: 1,
+			command: func(dir string, ports []int) *exec.Cmd {
+				return exec.Command(find("prometheus-alertmanager"), "--config.file=alerts/alertmanager.yml", "--storage.path="+dir,
+					"--web.listen-address=127.0.0.1:"+strconv.Itoa(ports[0]), "--cluster.listen-address=")
+			},
+			ready: func(ctx context.Context, ports []int) error {
+				return answers(ctx, fmt.Sprintf("http://127.0.0.1:%d/-/ready", ports[0]))
+			},
+			vars: func(_ string, ports []int) map[string]string {
+				return map[string]string{"ALERTMANAGER": fmt.Sprintf("http://127.0.0.1:%d", ports[0])}
+			},
+		},
 		program("promtool", "prometheus", "PROMTOOL"),
-		program("prometheus-alertmanager", "prometheus-alertmanager", "ALERTMANAGER"),
 		program("amtool", "prometheus-alertmanager", "AMTOOL"),
 		program("chromium", "chromium", "CHROMIUM"),
 		program("firefox-esr", "firefox-esr", "FIREFOX"),
@@ -124,6 +145,21 @@ func program(binary, debian, variable string) engine {
 		name: binary, debian: debian, binaries: []string{binary},
 		vars: func(path string, _ []int) map[string]string { return map[string]string{variable: path} },
 	}
+}
+
+// prometheus has this repository's rules. Its configuration is not
+// alerts/prometheus.yml, whose native histograms Debian's version does not know.
+func prometheus(dir string, ports []int) *exec.Cmd {
+	rules, err := filepath.Abs("alerts/*.rules.yml")
+	if err != nil {
+		rules = "alerts/*.rules.yml" // then Prometheus looks for them beside its configuration, and has none
+	}
+	address := "127.0.0.1:" + strconv.Itoa(ports[0])
+	config := fmt.Sprintf("rule_files: [%q]\nscrape_configs:\n- job_name: prometheus\n  static_configs: [{targets: [%q]}]\n", rules, address)
+	path := filepath.Join(dir, "prometheus.yml")
+	// A file that could not be written is told by Prometheus when it looks for it.
+	os.WriteFile(path, []byte(config), 0o644)
+	return exec.Command(find("prometheus"), "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
 }
 
 // rabbitmq keeps the broker's name, ports and folders apart from any other on this machine.

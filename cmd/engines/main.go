@@ -64,49 +64,23 @@ func run(ctx context.Context, only string, command []string) (code int, err erro
 	if err != nil {
 		return 2, err
 	}
-	var running []*process
-	defer func() { stopAll(running, patience) }()
-	var mu sync.Mutex
-	var env, missing []string
-	var failures []error
-
-	starting, cancel := context.WithTimeout(ctx, startup)
-	defer cancel()
-	var wait sync.WaitGroup
-	for _, e := range chosen {
-		wait.Go(func() {
-			p, vars, err := start(starting, e, filepath.Join(dir, e.name))
-			mu.Lock()
-			defer mu.Unlock()
-			if p != nil {
-				running = append(running, p)
-			}
-			env = append(env, vars...)
-			switch {
-			case errors.Is(err, exec.ErrNotFound):
-				missing = append(missing, fmt.Sprintf("%s: %v (Debian: apt-get install %s)", e.name, err, e.debian))
-			case err != nil:
-				failures = append(failures, fmt.Errorf("%s: %w", e.name, err))
-			}
-		})
+	s, err := startAll(ctx, chosen, dir)
+	defer func() { stopAll(s.running, patience) }()
+	if err != nil {
+		return 1, err
 	}
-	wait.Wait()
-	slices.Sort(missing)
-	if len(failures) > 0 {
-		return 1, errors.Join(failures...)
-	}
-	if len(missing) > 0 && os.Getenv("CI") == "true" {
-		return 1, fmt.Errorf("not installed (see .ci/install):\n  %s", strings.Join(missing, "\n  "))
+	if len(s.missing) > 0 && os.Getenv("CI") == "true" {
+		return 1, fmt.Errorf("not installed (see .ci/install):\n  %s", strings.Join(s.missing, "\n  "))
 	}
 
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
-	cmd.Env = append(os.Environ(), env...)
+	cmd.Env = append(os.Environ(), s.env...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 10 * time.Second
 	err = cmd.Run()
-	if len(missing) > 0 {
-		fmt.Fprintf(os.Stderr, "\nLeft out, because these engines are not installed:\n  %s\n", strings.Join(missing, "\n  "))
+	if len(s.missing) > 0 {
+		fmt.Fprintf(os.Stderr, "\nLeft out, because these engines are not installed:\n  %s\n", strings.Join(s.missing, "\n  "))
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -116,6 +90,43 @@ func run(ctx context.Context, only string, command []string) (code int, err erro
 		return 1, err
 	}
 	return 0, nil
+}
+
+// started is what came of starting engines.
+type started struct {
+	running []*process
+	env     []string // for the command
+	missing []string // a line for each that is not installed
+}
+
+// startAll starts engines side by side. The processes are returned with an error
+// too, so that they can be stopped.
+func startAll(ctx context.Context, chosen []engine, dir string) (s started, err error) {
+	ctx, cancel := context.WithTimeout(ctx, startup)
+	defer cancel()
+	var mu sync.Mutex
+	var failures []error
+	var wait sync.WaitGroup
+	for _, e := range chosen {
+		wait.Go(func() {
+			p, vars, err := start(ctx, e, filepath.Join(dir, e.name))
+			mu.Lock()
+			defer mu.Unlock()
+			if p != nil {
+				s.running = append(s.running, p)
+			}
+			s.env = append(s.env, vars...)
+			switch {
+			case errors.Is(err, exec.ErrNotFound):
+				s.missing = append(s.missing, fmt.Sprintf("%s: %v (Debian: apt-get install %s)", e.name, err, e.debian))
+			case err != nil:
+				failures = append(failures, fmt.Errorf("%s: %w", e.name, err))
+			}
+		})
+	}
+	wait.Wait()
+	slices.Sort(s.missing)
+	return s, errors.Join(failures...)
 }
 
 // choose returns the engines named in a comma-separated list, all for "".
