@@ -61,7 +61,7 @@ func newNotifier(rawURL string, encode func([]*model.Alert) any, reg *metrics.Re
 		Labels: []metrics.Label{metrics.L("outcome", "sent", "failed", "dropped")},
 	})
 	return &Notifier{
-		url: rawURL, encode: encode, client: &http.Client{Timeout: notifyTimeout},
+		url: rawURL, encode: encode, client: &http.Client{Timeout: notifyTimeout, Transport: reg.Transport("alerts", nil)},
 		waiting: make(chan []*model.Alert, maxWaiting), log: log,
 		sent: total.With("sent"), failed: total.With("failed"), dropped: total.With("dropped"),
 	}, nil
@@ -85,7 +85,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 		case all := <-n.waiting:
 			if err := n.send(ctx, all); err != nil {
 				n.failed.Inc()
-				n.log.Warn("alert notification", "alert", all[0].Name(), "err", err)
+				n.log.Warn("alert notification", "alert", all[0].Name(), "error", err)
 				continue
 			}
 			n.sent.Inc()
