@@ -83,7 +83,7 @@ func TestPastItsLimitAMetricCountsUnderOther(t *testing.T) {
 func TestASecondDeclarationIsTheSameInstrumentOrAPanic(t *testing.T) {
 	r := metrics.New(nil)
 	d := metrics.Desc{Name: "x_total", Help: "h"}
-	if r.Counter(d) != r.Counter(d) {
+	if first, second := r.Counter(d), r.Counter(d); first != second {
 		t.Error("the same declaration gave two instruments")
 	}
 	defer func() {

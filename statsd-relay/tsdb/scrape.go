@@ -125,7 +125,7 @@ type watchedAppender struct {
 }
 
 func (a *watchedAppender) Append(ref storage.SeriesRef, ls labels.Labels, st, t int64, v float64, h *histogram.Histogram, fh *histogram.FloatHistogram, o storage.AppendV2Options) (storage.SeriesRef, error) {
-	if ls.Get(labels.MetricName) == "up" {
+	if ls.Get(model.MetricNameLabel) == "up" {
 		a.target = [2]string{ls.Get(model.JobLabel), ls.Get(model.InstanceLabel)}
 		a.begun = time.UnixMilli(t)
 	}

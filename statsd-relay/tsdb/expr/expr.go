@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -52,7 +53,7 @@ func Metrics(text string) ([]string, error) {
 func selector(v *parser.VectorSelector, path []parser.Node) Selector {
 	s := Selector{Metric: v.Name}
 	for _, m := range v.LabelMatchers {
-		if m.Name != labels.MetricName {
+		if m.Name != model.MetricNameLabel {
 			s.Labels = append(s.Labels, m.Name)
 		} else if s.Metric == "" && m.Type == labels.MatchEqual {
 			s.Metric = m.Value
