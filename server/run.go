@@ -81,7 +81,7 @@ func (s *Server) Run(ctx context.Context, progress Progress, loaded func()) erro
 	// Every listener and part reports at most one failure.
 	failed := make(chan error, 8)
 	p := parts{
-		public:  s.serve(ctx, s.public, pages, failed),
+		public:  s.serve(ctx, s.public, s.lastAnswers(pages), failed),
 		admin:   s.serve(ctx, s.admin, fromHere(operators), failed),
 		sidecar: s.serve(ctx, s.relayHTTP, fromHere(s.sidecar()), failed),
 	}
@@ -128,6 +128,19 @@ func (s *Server) serve(ctx context.Context, l net.Listener, h http.Handler, fail
 	return server
 }
 
+// lastAnswers has clients give up their connection with their next answer once
+// the server is going down. http.Server.SetKeepAlivesEnabled would close idle
+// connections at once, some of them with a request already on its way: it would
+// be counted here, cut, and sent again by the client.
+func (s *Server) lastAnswers(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
 // drain takes the platform down in order: not ready, a wait for the load
 // balancer, HTTP drained, begun tasks finished, counted downloads written, metrics
 // flushed.
@@ -135,11 +148,6 @@ func (s *Server) drain(ctx context.Context, p parts) error {
 	ctx = context.WithoutCancel(ctx)
 	s.log.Info("going down", "wait", s.config.Drain)
 	s.draining.Store(true)
-	if p.public != nil {
-		// Kept connections are given up after their next answer, so that none is
-		// cut while a request is on its way.
-		p.public.SetKeepAlivesEnabled(false)
-	}
 	time.Sleep(s.config.Drain)
 	return errors.Join(s.finish(ctx, p), s.flush(ctx, p))
 }
