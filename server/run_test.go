@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -143,5 +144,22 @@ func TestAStartThatFailsLeavesNothingOpen(t *testing.T) {
 			t.Fatalf("after a start without %s: %v", what, err)
 		}
 		l.Close()
+	}
+}
+
+func TestAStatsdClientThatIsClosedWhileItConnectsSaysNothing(t *testing.T) {
+	t.Parallel()
+	var said bytes.Buffer
+	p := printf{slog.New(slog.NewTextHandler(&said, nil))}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := new(net.Dialer).DialContext(ctx, "udp", "127.0.0.1:8125")
+	p.Printf("[STATSD] Error connecting to server: %s", err)
+	if said.Len() > 0 {
+		t.Errorf("it said %s", &said)
+	}
+	p.Printf("[STATSD] Error connecting to server: %s", errors.New("no such host"))
+	if !strings.Contains(said.String(), "no such host") {
+		t.Errorf("it said %q of a host that is not there", &said)
 	}
 }

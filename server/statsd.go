@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -51,6 +53,11 @@ func newStatsd(address string, log *slog.Logger) *statsd.Client {
 type printf struct{ log *slog.Logger }
 
 func (p printf) Printf(format string, args ...any) {
+	for _, a := range args {
+		if err, ok := a.(error); ok && errors.Is(err, context.Canceled) {
+			return // closed while it connected, as by a start that fails: no news
+		}
+	}
 	p.log.Warn("statsd", "message", fmt.Sprintf(format, args...))
 }
 
