@@ -11,6 +11,7 @@ import (
 type Beacon struct {
 	Page       string      `json:"page"`       // the server's name for the kind of page
 	Connection string      `json:"connection"` // Network Information API's effective type
+	Automated  bool        `json:"automated"`  // navigator.webdriver: a program holds the browser
 	Vitals     Vitals      `json:"vitals"`
 	Nav        *Navigation `json:"nav"`
 }
@@ -61,9 +62,11 @@ func Decode(body []byte) (Beacon, error) {
 	return b, nil
 }
 
-// Trace is the trace id of the page's own response, "" unless it is 32 hex digits.
+// Trace is the trace id of the page's own response, "" unless it is 32 hex digits,
+// not all zero. https://www.w3.org/TR/trace-context/#trace-id
 func (b Beacon) Trace() string {
-	if b.Nav == nil || len(b.Nav.Trace) != 32 || strings.Trim(b.Nav.Trace, "0123456789abcdef") != "" {
+	if b.Nav == nil || len(b.Nav.Trace) != 32 || strings.Trim(b.Nav.Trace, "0123456789abcdef") != "" ||
+		strings.Trim(b.Nav.Trace, "0") == "" {
 		return ""
 	}
 	return b.Nav.Trace
@@ -100,7 +103,32 @@ const (
 	maxPhase    = 60_000.0  // ms
 	maxAbsolute = 600_000.0 // ms; Datadog's cap for FCP and LCP too
 	maxCLS      = 100.0
+	rounding    = 1.0 // ms: browsers round to a tenth of a millisecond, or to one
 )
+
+// absolute says whether the value is counted from the start of the navigation.
+func (s Sample) absolute() bool {
+	switch {
+	case s.Vital == "lcp", s.Vital == "fcp", s.Vital == "ttfb", s.Phase == "page_load":
+		return true
+	}
+	return false
+}
+
+// untrue says why a time that is counted from the start of the navigation cannot
+// be true, "" if it can. A machine that sleeps between the start and the fetch adds
+// its sleep to every such time, and to nothing else (resource-timing#413, faro#2179).
+func (n *Navigation) untrue(at float64) string {
+	switch {
+	case n == nil:
+		return ""
+	case n.FetchStart-n.RedirectEnd > maxPhase:
+		return tooHigh
+	case n.Now > 0 && at > n.Now+rounding:
+		return future
+	}
+	return ""
+}
 
 // vital is a row of the table of web vitals.
 type vital struct {
@@ -123,6 +151,9 @@ func (b Beacon) Samples() ([]Sample, []Dropped) {
 	var samples []Sample
 	var dropped []Dropped
 	keep := func(s Sample, metric, reason string) {
+		if reason == "" && s.absolute() {
+			reason = b.Nav.untrue(s.Value)
+		}
 		if reason != "" {
 			dropped = append(dropped, Dropped{metric, reason})
 			return
@@ -167,7 +198,7 @@ func (p phase) invalid(value, now float64) string {
 		return negative
 	case value < 0:
 		return outOfOrder
-	case now > 0 && p.end > now+1: // times are rounded to a tenth of a millisecond, or to one
+	case now > 0 && p.end > now+rounding:
 		return future
 	}
 	return invalid(value, p.most)
@@ -182,7 +213,7 @@ func (n *Navigation) phases() []phase {
 	connected := n.ConnectEnd
 	tls := n.SecureConnectionStart > n.FetchStart
 	if tls {
-		connected = n.SecureConnectionStart
+		connected = min(n.SecureConnectionStart, n.ConnectEnd)
 	}
 	return []phase{
 		{"redirect", n.RedirectEnd > 0, n.RedirectStart, n.RedirectEnd, maxPhase},
@@ -197,7 +228,8 @@ func (n *Navigation) phases() []phase {
 		{"dom_content_loaded", n.DOMContentLoadedEventStart > 0 && n.DOMContentLoadedEventEnd > 0, n.DOMContentLoadedEventStart, n.DOMContentLoadedEventEnd, maxPhase},
 		{"dom_processing", n.DOMInteractive > 0 && n.DOMComplete > 0, n.DOMInteractive, n.DOMComplete, maxPhase},
 		{"load_event", n.LoadEventStart > 0 && n.LoadEventEnd > 0, n.LoadEventStart, n.LoadEventEnd, maxPhase},
-		{"page_load", n.LoadEventEnd > 0, n.ActivationStart, n.LoadEventEnd, maxAbsolute},
+		// Loaded while it was prerendered: there at once, when it was activated.
+		{"page_load", n.LoadEventEnd > 0, min(n.ActivationStart, n.LoadEventEnd), n.LoadEventEnd, maxAbsolute},
 	}
 }
 
@@ -217,7 +249,7 @@ func (b Beacon) Legacy() map[string]float64 {
 		"timing.loadEventEnd":   b.Nav.LoadEventEnd,
 		"calculated.network":    b.Nav.ResponseStart,
 	} {
-		if value > 0 && value <= maxAbsolute {
+		if value > 0 && value <= maxAbsolute && b.Nav.untrue(value) == "" {
 			out[key] = value
 		}
 	}

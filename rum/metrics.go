@@ -61,7 +61,7 @@ func newInstruments(reg prometheus.Registerer) *instruments {
 		vitals:  map[string]*prometheus.HistogramVec{},
 	}
 	reg.MustRegister(m.beacons, m.dropped, m.phases)
-	for _, outcome := range []string{accepted, malformed, tooLarge, limited} {
+	for _, outcome := range []string{accepted, malformed, tooLarge, limited, foreign} {
 		m.beacons.WithLabelValues(outcome)
 	}
 	for _, v := range vitalBuckets {

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
@@ -23,6 +24,9 @@ const (
 	// beaconsPerSecond that are decoded at the most, so that whoever floods the
 	// endpoint takes no more than a known share of the machine.
 	beaconsPerSecond = 5000
+	// bodyWait is how long a beacon may take to arrive: one that trickles in holds
+	// a connection for no reason. Browsers send it in one packet or two.
+	bodyWait = 5 * time.Second
 )
 
 // Sink is where the statsd copy of every value goes: the relay. Its methods must
@@ -68,15 +72,22 @@ const (
 	malformed = "malformed"
 	tooLarge  = "too_large"
 	limited   = "limited"
+	foreign   = "foreign"
 )
 
-// ServeHTTP implements http.Handler: 204 taken, 400 not a beacon, 405, 413 too
-// large, 429 too many.
+// ServeHTTP implements http.Handler: 204 taken, 400 not a beacon, 403 from a page
+// of another site, 405, 413 too large, 429 too many. The content type is not
+// looked at: sendBeacon says text/plain of a string, whatever is in it.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		refuse(w, http.StatusMethodNotAllowed, "send a beacon by POST")
+		return
+	}
+	if !ownPage(r) {
+		h.metrics.beacons.WithLabelValues(foreign).Inc()
+		refuse(w, http.StatusForbidden, "a beacon comes from a page of the same origin")
 		return
 	}
 	if !h.limit.Allow() {
@@ -90,11 +101,13 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a beacon has at most %d bytes", maxBytes))
 		return
 	}
+	// Refused by what has no connection, as a test's recorder: then there is nothing to bound.
+	http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait))
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBytes+1))
 	switch {
 	case err != nil:
 		h.metrics.beacons.WithLabelValues(malformed).Inc()
-		refuse(w, http.StatusBadRequest, "the body ended early")
+		refuse(w, http.StatusBadRequest, "the body ended early or came too slowly")
 	case len(body) > maxBytes:
 		h.metrics.beacons.WithLabelValues(tooLarge).Inc()
 		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a beacon has at most %d bytes", maxBytes))
@@ -118,7 +131,22 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, body []byte) {
 	if h.pages[b.Page] {
 		page = b.Page
 	}
-	h.record(b, page, Device(r.UserAgent()))
+	device := Device(r.UserAgent())
+	if b.Automated {
+		device = bot
+	}
+	h.record(b, page, device)
+}
+
+// ownPage says whether a beacon can come from one of our pages, whose scripts send
+// to their own origin. A post of text/plain needs no CORS, so that any site could
+// have its visitors send us made-up values; browsers say where a request comes
+// from, and no script can say otherwise. They say nothing over plain HTTP, nor do
+// programs, which could say what they like.
+// https://www.w3.org/TR/fetch-metadata/#sec-fetch-site-header
+func ownPage(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site == "" || site == "same-origin"
 }
 
 // record sends the beacon's values to both stores; what is not valid is counted.
@@ -147,15 +175,17 @@ func refuse(w http.ResponseWriter, status int, detail string) {
 	json.NewEncoder(w).Encode(map[string]string{"detail": detail})
 }
 
+// bot is the device of programs. They are told by what they say of themselves.
+const bot = "bot"
+
 // Device is the class of a user agent: "bot", "tablet", "mobile" or "desktop".
-// Bots are told by what they say of themselves.
 func Device(userAgent string) string {
 	ua := strings.ToLower(userAgent)
 	for _, class := range []struct {
 		name  string
 		words []string
 	}{
-		{"bot", []string{"bot", "crawl", "spider", "headless", "lighthouse", "pingdom"}},
+		{bot, []string{"bot", "crawl", "spider", "headless", "lighthouse", "pingdom"}},
 		{"tablet", []string{"ipad", "tablet"}},
 		{"mobile", []string{"mobi", "iphone"}},
 	} {

@@ -11,25 +11,34 @@ import { vitals } from './vitals.js'
 const { beacon, page, sample = 1 } = document.currentScript.dataset
 const refused = navigator.globalPrivacyControl || navigator.doNotTrack === '1'
 
-if (beacon && !refused && navigator.sendBeacon && Math.random() < sample) watch('navigate')
+if (beacon && !refused && navigator.sendBeacon) {
+  // A prerendered page is a view once somebody sees it, and may never be one.
+  if (document.prerendering) addEventListener('prerenderingchange', () => watch(0), { once: true })
+  else watch(0)
+  addEventListener('pageshow', event => { if (event.persisted) watch(event.timeStamp) }, true)
+}
 
-function watch (kind, since = 0) {
+// watch follows one view, which began at `since`: 0, or the time of the page's
+// return from the back/forward cache.
+function watch (since) {
+  if (Math.random() >= sample) return
   const read = vitals(since)
-  const leave = () => {
-    if (document.visibilityState !== 'hidden') return
+  const leave = ({ type }) => {
+    if (type !== 'pagehide' && document.visibilityState !== 'hidden') return
     removeEventListener('visibilitychange', leave, true)
     removeEventListener('pagehide', leave, true)
-    const body = { page, connection: navigator.connection?.effectiveType, vitals: read() }
-    // A page that comes back from the back/forward cache was not fetched again,
-    // so that its navigation entry is still that of the first view.
-    body.nav = kind === 'navigate' ? navigation() : { type: kind }
-    navigator.sendBeacon(beacon, JSON.stringify(body))
+    navigator.sendBeacon(beacon, JSON.stringify({
+      page,
+      connection: navigator.connection?.effectiveType,
+      automated: navigator.webdriver || undefined,
+      vitals: read(),
+      // A page that comes back from the back/forward cache was not fetched again,
+      // so that its navigation entry is still that of the first view.
+      nav: since ? { type: 'back-forward-cache' } : navigation()
+    }))
   }
-  // Hidden is the last state that a phone is sure to tell; Safari tells pagehide alone at times.
+  // Hidden is the last state that a phone is sure to tell; Safari tells pagehide
+  // alone at times, and at pagehide a page is not hidden yet.
   addEventListener('visibilitychange', leave, true)
   addEventListener('pagehide', leave, true)
 }
-
-addEventListener('pageshow', event => {
-  if (event.persisted && beacon && !refused && Math.random() < sample) watch('back-forward-cache', event.timeStamp)
-}, true)

@@ -1,0 +1,491 @@
+package rum_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"addons/rum"
+	"addons/server/enginetest"
+)
+
+// arrival is a beacon: as the handler decodes it, and as the browser wrote it.
+type arrival struct {
+	rum.Beacon
+	raw struct {
+		Vitals map[string]float64
+		Nav    map[string]any
+	}
+}
+
+// pages is a site whose pages carry the real script and send to the real handler.
+type pages struct {
+	*httptest.Server
+	t    *testing.T
+	mux  *http.ServeMux
+	reg  *prometheus.Registry
+	got  chan arrival
+	held chan struct{} // closed when requests that hang may end
+
+	mu   sync.Mutex
+	sent map[string][]float64 // what statsd got, by key
+}
+
+func newPages(t *testing.T) *pages {
+	s := &pages{
+		t: t, mux: http.NewServeMux(), reg: prometheus.NewRegistry(), sent: map[string][]float64{},
+		got: make(chan arrival, 100), held: make(chan struct{}),
+	}
+	handler := rum.NewHandler(rum.Config{Pages: []string{"home"}}, s.reg, s, slog.New(slog.DiscardHandler))
+	s.mux.HandleFunc("/rum", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		recorded := httptest.NewRecorder()
+		handler.ServeHTTP(recorded, r)
+		var a arrival
+		var err error
+		if a.Beacon, err = rum.Decode(body); err != nil || recorded.Code != http.StatusNoContent {
+			t.Errorf("beacon %s from %q got %d %v", body, r.Header.Get("Sec-Fetch-Site"), recorded.Code, err)
+		}
+		if err := json.Unmarshal(body, &a.raw); err != nil {
+			t.Errorf("beacon %s: %v", body, err)
+		}
+		s.got <- a
+	})
+	s.mux.HandleFunc("/rum.js", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/javascript")
+		w.Write(rum.Script().Body)
+	})
+	s.mux.HandleFunc("/hang", func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-s.held:
+		case <-r.Context().Done():
+		}
+	})
+	s.mux.HandleFunc("/fence", func(http.ResponseWriter, *http.Request) {})
+	s.serve("/unmeasured", `<title>elsewhere</title><h1>Elsewhere</h1>`)
+	s.Server = httptest.NewServer(s.mux)
+	t.Cleanup(s.Server.Close)
+	t.Cleanup(func() { close(s.held) })
+	return s
+}
+
+func (s *pages) Timing(key string, ms float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sent[key] = append(s.sent[key], ms)
+}
+
+func (s *pages) Count(key string, n float64) { s.Timing(key, n) }
+
+func (s *pages) timings(key string) []float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sent[key]
+}
+
+func (s *pages) serve(path, body string) {
+	s.mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Server-Timing", `trace;desc="4bf92f3577b34da6a3ce929d0e0e4736"`)
+		fmt.Fprint(w, "<!doctype html><html lang=en>"+body)
+	})
+}
+
+// measured serves a page with the script, after prelude, which is script too. The
+// page keeps the entries that its browser tells it in `seen`, by type.
+func (s *pages) measured(path, prelude, body string) string {
+	s.serve(path, `<title>measured</title><link rel=icon href="data:,"><script>`+prelude+`
+		var seen = {}
+		for (const type of ['paint', 'largest-contentful-paint', 'layout-shift', 'event', 'first-input']) {
+			seen[type] = []
+			if (!PerformanceObserver.supportedEntryTypes.includes(type)) continue
+			new PerformanceObserver(list => seen[type].push(...list.getEntries())).observe({ type, buffered: true, durationThreshold: 16 })
+		}
+		var until = f => new Promise(done => { const look = () => f() ? done() : setTimeout(look, 5); look() })
+		var nav = () => performance.getEntriesByType('navigation')[0]
+		var painted = () => until(() => nav().loadEventEnd && seen.paint.some(e => e.name === 'first-contentful-paint') && seen['largest-contentful-paint'].length)
+	</script><script src="/rum.js" data-beacon="/rum" data-page="home" defer></script><h1>Measured</h1>`+body)
+	return s.URL + path
+}
+
+// next waits for a beacon.
+func (s *pages) next() arrival {
+	s.t.Helper()
+	return await(s.t, "a beacon", s.got)
+}
+
+func await[T any](t *testing.T, what string, c <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-c:
+	case <-time.After(patience):
+		t.Fatalf("%s did not come", what)
+	}
+	return v
+}
+
+// end proves that no further beacon comes, that none of the values was dropped,
+// and that both stores got the same.
+func (s *pages) end(b tab) {
+	s.t.Helper()
+	// What the browser sent when it left a page went out before what it sends now.
+	b.open(s.URL + "/unmeasured")
+	b.eval(`fetch('/fence').then(r => r.status)`, nil)
+	select {
+	case a := <-s.got:
+		s.t.Errorf("a beacon too many: %+v", a.raw)
+	default:
+	}
+	families, err := s.reg.Gather()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	compared := 0
+	for _, f := range families {
+		for _, m := range f.Metric {
+			labels := map[string]string{}
+			for _, l := range m.Label {
+				labels[l.GetName()] = l.GetValue()
+			}
+			key, unit := "rum.home.", 1000.0
+			switch name := f.GetName(); {
+			case name == "rum_beacons_total":
+				continue
+			case name == "rum_values_dropped_total":
+				s.t.Errorf("a real browser's value was dropped: %v", labels)
+				continue
+			case name == "rum_navigation_phase_seconds":
+				key += "nav." + labels["phase"]
+			case name == "rum_web_vital_cls":
+				key, unit = key+"cls", 1
+			default:
+				key += strings.TrimSuffix(strings.TrimPrefix(name, "rum_web_vital_"), "_seconds")
+			}
+			sum := 0.0
+			for _, v := range s.timings(key) {
+				sum += v
+			}
+			h := m.Histogram
+			if int(h.GetSampleCount()) != len(s.timings(key)) || math.Abs(h.GetSampleSum()*unit-sum) > 1e-6 {
+				s.t.Errorf("Prometheus has %d values of %s, %v in all; statsd has %v", h.GetSampleCount(), key, h.GetSampleSum()*unit, s.timings(key))
+			}
+			if labels["device"] != "bot" {
+				s.t.Errorf("a browser in a program's hands is a %s", labels["device"])
+			}
+			compared++
+		}
+	}
+	if compared == 0 && testutil.CollectAndCount(collector{s.reg}, "rum_beacons_total") == 0 {
+		s.t.Error("nothing was compared")
+	}
+}
+
+// truth is what the page's own entries say.
+type truth struct {
+	Nav                map[string]any
+	FCP, LCP, CLS, INP float64
+}
+
+const tellTruth = `({
+	nav: nav().toJSON(),
+	fcp: seen.paint.filter(e => e.name === 'first-contentful-paint').map(e => e.startTime)[0] || 0,
+	lcp: seen['largest-contentful-paint'].map(e => e.startTime).at(-1) || 0,
+	cls: seen['layout-shift'].reduce((sum, e) => sum + e.value, 0),
+	inp: Math.max(0, ...seen.event.concat(seen['first-input']).filter(e => e.interactionId).map(e => e.duration)),
+})`
+
+// loaded waits until the page was painted, and returns its truth.
+func loaded(b tab) truth {
+	var want truth
+	b.eval(`painted().then(() => (`+tellTruth+`))`, &want)
+	return want
+}
+
+// near says whether two times are the same but for rounding to a tenth of a millisecond.
+func near(a, b float64) bool { return math.Abs(a-b) < 0.0501 }
+
+// checkVital compares a vital with the page's truth: in the beacon, and the last
+// value of the key in statsd.
+func (s *pages) checkVital(a arrival, name string, want float64) {
+	s.t.Helper()
+	got, ok := a.raw.Vitals[name]
+	if !ok || !near(got, want) {
+		s.t.Errorf("%s = %v (sent: %t), the page says %v", name, got, ok, want)
+	}
+	if sent := s.timings("rum.home." + strings.ToLower(name)); len(sent) == 0 || sent[len(sent)-1] != got {
+		s.t.Errorf("statsd has %v for %s, the beacon %v", sent, name, got)
+	}
+}
+
+// checkNavigation compares every attribute, and what the handler made of some.
+func (s *pages) checkNavigation(a arrival, want truth) {
+	s.t.Helper()
+	number := func(name string) float64 { v, _ := want.Nav[name].(float64); return v }
+	for name, v := range want.Nav {
+		entry, isNumber := v.(float64)
+		switch sent, ok := a.raw.Nav[name].(float64); {
+		case !isNumber, name == "unloadEventStart", name == "unloadEventEnd", name == "startTime", name == "duration":
+		case ok && !near(sent, entry):
+			s.t.Errorf("%s = %v, the entry says %v", name, sent, entry)
+		case !ok && entry != 0 && strings.Contains(" fetchStart responseStart responseEnd domInteractive domComplete loadEventEnd ", " "+name+" "):
+			s.t.Errorf("%s was not sent, the entry says %v", name, entry)
+		}
+	}
+	for phase, value := range map[string]float64{
+		"response":       number("responseEnd") - number("responseStart"),
+		"request":        number("responseStart") - number("requestStart"),
+		"dom_processing": number("domComplete") - number("domInteractive"),
+		"page_load":      number("loadEventEnd"),
+	} {
+		sent := s.timings("rum.home.nav." + phase)
+		if len(sent) == 0 || math.Abs(sent[len(sent)-1]-value) > 0.101 { // two roundings
+			s.t.Errorf("phase %s = %v, the entry says %v", phase, sent, value)
+		}
+	}
+	if a.Trace() != "4bf92f3577b34da6a3ce929d0e0e4736" {
+		s.t.Errorf("trace %q is not that of the response", a.Trace())
+	}
+	s.checkVital(a, "TTFB", number("responseStart"))
+}
+
+// absent proves that a beacon does not claim what nobody measured.
+func absent(t *testing.T, a arrival, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		if v, ok := a.raw.Vitals[name]; ok {
+			t.Errorf("%s = %v was sent", name, v)
+		}
+	}
+}
+
+// views are the tests of both browsers. shifts: it tells of layout shifts.
+func views(t *testing.T, newTab func(*testing.T) tab, shifts bool) {
+	view := func(name string, f func(t *testing.T, s *pages, b tab)) {
+		t.Run(name, func(t *testing.T) {
+			s, b := newPages(t), newTab(t)
+			f(t, s, b)
+			if !t.Failed() {
+				s.end(b)
+			}
+		})
+	}
+	leave := func(s *pages, b tab) arrival {
+		b.open(s.URL + "/unmeasured")
+		return s.next()
+	}
+
+	view("navigate and reload say what the entries say", func(t *testing.T, s *pages, b tab) {
+		url := s.measured("/page", "", "<p>Text")
+		b.open(url)
+		for _, kind := range []string{"navigate", "reload"} {
+			want := loaded(b)
+			if kind == "navigate" {
+				b.reload()
+			} else {
+				b.open(s.URL + "/unmeasured")
+			}
+			a := s.next()
+			if a.Nav.Type != kind || a.Page != "home" {
+				t.Errorf("a %s of %q, want a %s of home", a.Nav.Type, a.Page, kind)
+			}
+			s.checkNavigation(a, want)
+			s.checkVital(a, "FCP", want.FCP)
+			s.checkVital(a, "LCP", want.LCP)
+			if shifts {
+				s.checkVital(a, "CLS", 0)
+			} else {
+				absent(t, a, "CLS")
+			}
+			absent(t, a, "INP")
+			if n := len(s.timings("window.performance.navigation.type." + kind)); n != 1 {
+				t.Errorf("%d of type %s in statsd, want 1", n, kind)
+			}
+		}
+	})
+
+	view("a return from the back/forward cache is a view of its own", func(t *testing.T, s *pages, b tab) {
+		// The page's own listener asks for its frames after the script's does, and gets the same.
+		b.open(s.measured("/page", `addEventListener('pageshow', e => {
+			if (e.persisted) requestAnimationFrame(() => requestAnimationFrame(at => { restored = at - e.timeStamp }))
+		})
+		var restored = 0`, ""))
+		loaded(b)
+		if a := leave(s, b); a.Nav.Type != "navigate" {
+			t.Fatalf("the first view is a %s", a.Nav.Type)
+		}
+		b.back()
+		var want float64
+		b.eval(`until(() => restored).then(() => restored)`, &want)
+		a := leave(s, b)
+		if a.Nav.Type != "back-forward-cache" || len(a.raw.Nav) != 1 {
+			t.Errorf("the second view's navigation is %v", a.raw.Nav)
+		}
+		s.checkVital(a, "FCP", want)
+		s.checkVital(a, "LCP", want)
+		absent(t, a, "TTFB", "INP")
+		if n := len(s.timings("rum.home.nav.response")); n != 1 {
+			t.Errorf("%d responses for one fetch", n)
+		}
+		b.back()
+		b.eval(`until(() => restored)`, nil)
+		if a := leave(s, b); a.Nav.Type != "back-forward-cache" {
+			t.Errorf("the third view is a %s", a.Nav.Type)
+		}
+	})
+
+	// unseen opens a page in the background.
+	unseen := func(s *pages, b tab) {
+		t.Helper()
+		loaded := make(chan struct{}, 1)
+		s.mux.HandleFunc("/loaded", func(http.ResponseWriter, *http.Request) { loaded <- struct{}{} })
+		url := s.measured("/page", `addEventListener('load', () => setTimeout(() => fetch('/loaded')))`, "")
+		b.away()
+		b.begin(url)
+		await(s.t, "the page's load", loaded)
+	}
+
+	view("a tab that nobody ever saw was not painted", func(t *testing.T, s *pages, b tab) {
+		unseen(s, b)
+		b.begin(s.URL + "/unmeasured")
+		a := s.next()
+		absent(t, a, "FCP", "LCP", "CLS", "INP")
+		if a.Vitals.TTFB == nil || a.Nav.ResponseEnd == 0 {
+			t.Errorf("its navigation is %+v, which happened all the same", a.Nav)
+		}
+	})
+
+	view("a tab that was opened in the background and looked at later has no paint times", func(t *testing.T, s *pages, b tab) {
+		unseen(s, b)
+		b.show()
+		b.eval(`until(() => seen.paint.length)`, nil)
+		absent(t, leave(s, b), "FCP", "LCP", "CLS")
+	})
+
+	view("a look at another tab ends the view, and nothing is sent twice", func(t *testing.T, s *pages, b tab) {
+		b.open(s.measured("/page", "", ""))
+		want := loaded(b)
+		b.away()
+		a := s.next()
+		s.checkVital(a, "LCP", want.LCP)
+		b.show()
+		b.away()
+		b.show()
+		b.reload()
+		if a := leave(s, b); a.Nav.Type != "reload" {
+			t.Errorf("after the look came a %s", a.Nav.Type)
+		}
+	})
+
+	view("pagehide is enough, where no visibilitychange comes", func(t *testing.T, s *pages, b tab) {
+		b.open(s.measured("/page", `addEventListener('visibilitychange', e => e.stopImmediatePropagation(), true)`, ""))
+		want := loaded(b)
+		s.checkVital(leave(s, b), "LCP", want.LCP)
+	})
+
+	view("closing the tab loses nothing", func(t *testing.T, s *pages, b tab) {
+		b.open(s.measured("/page", "", ""))
+		want := loaded(b)
+		b.close()
+		a := s.next()
+		s.checkNavigation(a, want)
+		s.checkVital(a, "LCP", want.LCP)
+	})
+
+	view("a page that is left before it has loaded has no load", func(t *testing.T, s *pages, b tab) {
+		ready := make(chan struct{}, 1)
+		s.mux.HandleFunc("/ready", func(http.ResponseWriter, *http.Request) { ready <- struct{}{} })
+		b.begin(s.measured("/page", `addEventListener('DOMContentLoaded', () => fetch('/ready'))`, `<img src="/hang" alt="">`))
+		await(t, "the page's end", ready)
+		a := leave(s, b)
+		if a.Nav.LoadEventEnd != 0 || a.Nav.DOMInteractive == 0 || a.Vitals.TTFB == nil {
+			t.Errorf("navigation %+v", a.Nav)
+		}
+		if sent := s.timings("rum.home.nav.page_load"); len(sent) != 0 {
+			t.Errorf("page_load = %v", sent)
+		}
+	})
+
+	view("a page that shifts its content has the CLS of its shifts", func(t *testing.T, s *pages, b tab) {
+		b.open(s.measured("/page", "", `<div id=top></div><p style="height:400px;background:#ccc">Below`))
+		loaded(b)
+		b.eval(`new Promise(done => requestAnimationFrame(() => { top_ = document.getElementById('top'); top_.style.height = '150px';
+			requestAnimationFrame(() => requestAnimationFrame(() => { top_.style.height = '250px'; requestAnimationFrame(() => done()) })) }))`, nil)
+		if !shifts {
+			absent(t, leave(s, b), "CLS")
+			return
+		}
+		b.eval(`until(() => seen['layout-shift'].length >= 2)`, nil)
+		var want truth
+		b.eval(tellTruth, &want)
+		a := leave(s, b)
+		if math.Abs(a.raw.Vitals["CLS"]-want.CLS) > 0.00006 || want.CLS < 0.05 {
+			t.Errorf("CLS = %v, the page says %v", a.raw.Vitals["CLS"], want.CLS)
+		}
+	})
+
+	const slow = `<button id=slow onclick="const end = performance.now() + 150; while (performance.now() < end);">Slow</button>`
+	view("a slow click is the page's INP", func(t *testing.T, s *pages, b tab) {
+		b.open(s.measured("/page", "", slow))
+		loaded(b)
+		b.click("#slow")
+		b.eval(`until(() => seen.event.some(e => e.interactionId && e.duration >= 150))`, nil)
+		var want truth
+		b.eval(tellTruth, &want)
+		s.checkVital(leave(s, b), "INP", want.INP)
+	})
+
+	view("what a click brings is no LCP, and a script's own click ends nothing", func(t *testing.T, s *pages, b tab) {
+		b.open(s.measured("/page", "", `<button id=more onclick="more('click')">More</button><script>
+			var more = id => document.body.insertAdjacentHTML('beforeend', '<p id=' + id + ' style="font-size:' + (id === 'click' ? 80 : 40) + 'px">' + 'More and more text. '.repeat(9))
+			</script>`))
+		loaded(b)
+		b.eval(`(document.dispatchEvent(new MouseEvent('click')), document.dispatchEvent(new KeyboardEvent('keydown')), more('script'))`, nil)
+		b.eval(`until(() => seen['largest-contentful-paint'].at(-1).id === 'script')`, nil)
+		var want truth
+		b.eval(tellTruth, &want)
+		b.click("#more")
+		b.eval(`new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))`, nil)
+		s.checkVital(leave(s, b), "LCP", want.LCP)
+	})
+
+	for _, wish := range []string{"globalPrivacyControl", "doNotTrack"} {
+		view(wish+" is honoured", func(t *testing.T, s *pages, b tab) {
+			b.open(s.measured("/page", b.refuse(wish), ""))
+			loaded(b)
+			var said any
+			b.eval(`navigator.`+wish, &said)
+			if said != true && said != "1" {
+				t.Fatalf("navigator.%s is %v", wish, said)
+			}
+		})
+	}
+
+	view("a page that is not sampled sends nothing", func(t *testing.T, s *pages, b tab) {
+		b.open(s.measured("/page", `Math.random = () => 1`, ""))
+		loaded(b)
+	})
+}
+
+func TestViewsInChromium(t *testing.T) {
+	browser := chromium(t)
+	views(t, func(t *testing.T) tab { return newChromiumTab(t, browser) }, true)
+}
+
+func TestViewsInFirefox(t *testing.T) {
+	// Without the add-ons that the machine has for every user: some speak for the user.
+	browser := enginetest.Firefox(t, enginetest.Prefs{"extensions.enabledScopes": 1})
+	views(t, func(t *testing.T) tab { return newFirefoxTab(t, browser) }, false)
+}
