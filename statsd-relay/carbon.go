@@ -117,7 +117,7 @@ func (c *carbon) run(ctx, drain context.Context) error {
 			c.state(nil)
 			backoff, err = backoffMin, c.deliver(ctx, drain, conn, &last)
 			if err == nil {
-				c.state(errors.New("closed"))
+				c.state(errClosed)
 				return nil
 			}
 			c.metrics.writeErrors.Inc()
@@ -241,6 +241,9 @@ func (c *carbon) write(conn net.Conn, broken <-chan error, data []byte) error {
 	}
 }
 
+// errClosed is the state of a sink that has delivered everything and ended.
+var errClosed = errors.New("closed")
+
 // state notes whether carbon can be reached, and logs when that changes.
 func (c *carbon) state(err error) {
 	c.mu.Lock()
@@ -252,9 +255,10 @@ func (c *carbon) state(err error) {
 	c.metrics.up.Set(up)
 	if (err == nil) != (c.lastErr == nil) {
 		c.since = time.Now()
-		if err == nil {
+		switch {
+		case err == nil:
 			c.log.Info("graphite is connected", "address", c.address)
-		} else {
+		case !errors.Is(err, errClosed):
 			c.log.Warn("graphite can't be reached; flushes wait", "address", c.address, "error", err)
 		}
 	}
