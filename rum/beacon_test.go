@@ -2,6 +2,7 @@ package rum_test
 
 import (
 	"math"
+	"regexp"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -60,6 +61,25 @@ func TestPhasesOfANavigation(t *testing.T) {
 		{name: "a prerendered page loads from its activation",
 			change: func(n *rum.Navigation) { n.ActivationStart = 1000 },
 			want:   map[string]float64{"page_load": 481}},
+		{name: "and has loaded at once, if it had loaded by then",
+			change: func(n *rum.Navigation) { n.ActivationStart, n.Now = 5000, 6000 },
+			want:   map[string]float64{"page_load": 0}},
+		{name: "TLS after the connection stood leaves tcp as it was",
+			change:  func(n *rum.Navigation) { n.SecureConnectionStart = 70 },
+			want:    map[string]float64{"tcp": 45, "tls": -1},
+			dropped: []rum.Dropped{{Metric: "nav_tls", Reason: "out_of_order"}}},
+		{name: "a machine that slept before the fetch has phases, and no time since the start (resource-timing#413)",
+			change: func(n *rum.Navigation) {
+				const slept = 61_000
+				for _, at := range []*float64{&n.FetchStart, &n.DomainLookupStart, &n.DomainLookupEnd, &n.ConnectStart, &n.SecureConnectionStart,
+					&n.ConnectEnd, &n.RequestStart, &n.ResponseStart, &n.ResponseEnd, &n.DOMInteractive, &n.DOMContentLoadedEventStart,
+					&n.DOMContentLoadedEventEnd, &n.DOMComplete, &n.LoadEventStart, &n.LoadEventEnd, &n.Now} {
+					*at += slept
+				}
+				n.WorkerStart = 0
+			},
+			want:    map[string]float64{"worker": -1, "page_load": -1},
+			dropped: []rum.Dropped{{Metric: "nav_page_load", Reason: "too_high"}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			n := plain()
@@ -100,12 +120,54 @@ func TestVitalsBeyondTheirCapsAreDroppedNotClamped(t *testing.T) {
 	}
 }
 
+func TestATimeThatIsStillToComeIsDropped(t *testing.T) {
+	value := func(v float64) *float64 { return &v }
+	n := plain()
+	n.DOMComplete = 1600
+	b := rum.Beacon{Nav: &n, Vitals: rum.Vitals{LCP: value(1502), FCP: value(1500.5), TTFB: value(213), INP: value(1600), CLS: value(2)}}
+	_, dropped := b.Samples()
+	want := []rum.Dropped{{Metric: "lcp", Reason: "future"}, {Metric: "nav_dom_processing", Reason: "future"}}
+	if diff := cmp.Diff(want, dropped); diff != "" {
+		t.Error(diff)
+	}
+	if v, ok := b.Legacy()["timing.domComplete"]; ok {
+		t.Errorf("domComplete = %v at %v", v, n.Now)
+	}
+}
+
+func TestATraceIsHexAndNotZero(t *testing.T) {
+	for trace, want := range map[string]string{
+		"4bf92f3577b34da6a3ce929d0e0e4736":  "4bf92f3577b34da6a3ce929d0e0e4736",
+		"00000000000000000000000000000000":  "",
+		"4BF92F3577B34DA6A3CE929D0E0E4736":  "",
+		"4bf92f3577b34da6a3ce929d0e0e47361": "",
+		"4bf92f3577b34da6a3ce929d0e0e473\n": "",
+		"\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4": "",
+	} {
+		if got := (rum.Beacon{Nav: &rum.Navigation{Trace: trace}}).Trace(); got != want {
+			t.Errorf("Trace of %q = %q, want %q", trace, got, want)
+		}
+	}
+}
+
+// keyShape is every key that a beacon can make in Graphite.
+var keyShape = regexp.MustCompile(`^(rum\.(home|addon|other)\.([lf]cp|inp|cls|ttfb|nav\.(redirect|worker|dns|tcp|tls|request|response|dom_interactive|dom_content_loaded|dom_processing|load_event|page_load))` +
+	`|window\.performance\.(timing\.(responseStart|domInteractive|domComplete|loadEventEnd)|calculated\.(network|rendering)|navigation\.type\.(navigate|reload|back_forward|prerender|back-forward-cache|other)))$`)
+
 func FuzzBeacon(f *testing.F) {
 	f.Add([]byte(`{"page":"home","connection":"4g","vitals":{"LCP":190.4,"CLS":0,"INP":48},"nav":{"type":"navigate","now":1500,"fetchStart":3,"responseStart":20,"responseEnd":22,"loadEventEnd":90}}`))
 	f.Add([]byte(`{"page":"home","vitals":{"LCP":-1e308,"CLS":1e308},"nav":{"fetchStart":1e308,"loadEventEnd":-1e308,"activationStart":-1e308}}`))
 	f.Add([]byte(`{"page":"home","vitals":{"LCP":null},"nav":null}`))
 	f.Add([]byte(`[]`))
+	f.Add([]byte(`{"page":"other","connection":"5g","automated":true,"nav":{"type":"rum.x","trace":"4bf92f3577b34da6a3ce929d0e0e4736","now":1,"responseStart":1}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
+		h, _, sink := newHandler(t)
+		post(h, string(body))
+		for key := range sink {
+			if !keyShape.MatchString(key) {
+				t.Errorf("%s made the key %q", body, key)
+			}
+		}
 		b, err := rum.Decode(body)
 		if err != nil {
 			return

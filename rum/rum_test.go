@@ -1,6 +1,8 @@
 package rum_test
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -9,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/iotest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -107,6 +111,95 @@ func TestWhatIsNoBeaconIsRefused(t *testing.T) {
 		if len(sink) != 0 || testutil.CollectAndCount(collector{reg}, "rum_web_vital_lcp_seconds") != 0 {
 			t.Errorf("%s left something behind", c.name)
 		}
+	}
+}
+
+func TestOnlyTheSitesOwnPagesSend(t *testing.T) {
+	for site, want := range map[string]int{
+		"same-origin": http.StatusNoContent,
+		"":            http.StatusNoContent, // a browser over plain HTTP, or a program
+		"same-site":   http.StatusForbidden,
+		"cross-site":  http.StatusForbidden,
+		"none":        http.StatusForbidden,
+	} {
+		h, reg, sink := newHandler(t)
+		r := httptest.NewRequest("POST", "/rum", strings.NewReader(fmt.Sprintf(beacon, "home")))
+		r.Header.Set("Content-Type", "text/plain;charset=UTF-8")
+		if site != "" {
+			r.Header.Set("Sec-Fetch-Site", site)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != want || (len(sink) > 0) != (want == http.StatusNoContent) {
+			t.Errorf("Sec-Fetch-Site %q: status %d and %d values, want %d", site, w.Code, len(sink), want)
+		}
+		if want == http.StatusForbidden {
+			const counted = "# HELP rum_beacons_total Beacons received, by what became of them.\n# TYPE rum_beacons_total counter\n" +
+				`rum_beacons_total{outcome="accepted"} 0` + "\n" + `rum_beacons_total{outcome="foreign"} 1` + "\n" + `rum_beacons_total{outcome="limited"} 0` + "\n" +
+				`rum_beacons_total{outcome="malformed"} 0` + "\n" + `rum_beacons_total{outcome="too_large"} 0` + "\n"
+			if err := testutil.GatherAndCompare(reg, strings.NewReader(counted), "rum_beacons_total"); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// slowly is a connection's writer that notes the deadline that the handler sets.
+type slowly struct {
+	*httptest.ResponseRecorder
+	deadline time.Time
+}
+
+func (s *slowly) SetReadDeadline(t time.Time) error { s.deadline = t; return nil }
+
+func TestABodyThatTricklesInIsBounded(t *testing.T) {
+	h, _, _ := newHandler(t)
+	w := &slowly{ResponseRecorder: httptest.NewRecorder()}
+	body := iotest.TimeoutReader(iotest.OneByteReader(strings.NewReader(fmt.Sprintf(beacon, "home"))))
+	h.ServeHTTP(w, httptest.NewRequest("POST", "/rum", body))
+	if wait := time.Until(w.deadline); wait < 0 || wait > 6*time.Second {
+		t.Errorf("the body may take %v", wait)
+	}
+	if w.Code != http.StatusBadRequest {
+		t.Errorf("status %d of a body that did not come, want 400", w.Code)
+	}
+}
+
+func TestACompressedBodyIsNotInflated(t *testing.T) {
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	fmt.Fprintf(z, `{"page":"home","x":"%s"}`, strings.Repeat("x", 8<<20))
+	z.Close()
+	h, _, sink := newHandler(t)
+	r := httptest.NewRequest("POST", "/rum", &bomb)
+	r.Header.Set("Content-Encoding", "gzip")
+	w := httptest.NewRecorder()
+	if h.ServeHTTP(w, r); w.Code != http.StatusBadRequest || len(sink) != 0 {
+		t.Errorf("status %d, %d values, want 400 and none", w.Code, len(sink))
+	}
+}
+
+func TestABrowserInAProgramsHandsIsABot(t *testing.T) {
+	h, reg, _ := newHandler(t)
+	post(h, strings.Replace(fmt.Sprintf(beacon, "home"), "{", `{"automated":true,`, 1))
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	devices := 0
+	for _, f := range families {
+		for _, m := range f.Metric {
+			for _, l := range m.Label {
+				if l.GetName() == "device" {
+					if devices++; l.GetValue() != "bot" {
+						t.Errorf("%s has the device %s", f.GetName(), l.GetValue())
+					}
+				}
+			}
+		}
+	}
+	if devices == 0 {
+		t.Error("no metric has a device")
 	}
 }
 
