@@ -160,7 +160,8 @@ func (s *Scanner) sample() {
 		s.Bad = BadType
 	case s.Bad != OK:
 	case s.Type == Set:
-		if s.Member = values; len(values) == 0 {
+		s.Member, s.Value, s.Change = values, 0, false // nothing stays of the sample before
+		if len(values) == 0 {
 			s.Bad = BadValue
 		}
 	default:
