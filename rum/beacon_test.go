@@ -3,6 +3,7 @@ package rum_test
 import (
 	"math"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -151,7 +152,7 @@ func TestATraceIsHexAndNotZero(t *testing.T) {
 }
 
 // keyShape is every key that a beacon can make in Graphite.
-var keyShape = regexp.MustCompile(`^(rum\.(home|addon|other)\.([lf]cp|inp|cls|ttfb|nav\.(redirect|worker|dns|tcp|tls|request|response|dom_interactive|dom_content_loaded|dom_processing|load_event|page_load))` +
+var keyShape = regexp.MustCompile(`^(rum\.home\.([lf]cp|inp|cls|ttfb|nav\.(redirect|worker|dns|tcp|tls|request|response|dom_interactive|dom_content_loaded|dom_processing|load_event|page_load))` +
 	`|window\.performance\.(timing\.(responseStart|domInteractive|domComplete|loadEventEnd)|calculated\.(network|rendering)|navigation\.type\.(navigate|reload|back_forward|prerender|back-forward-cache|other)))$`)
 
 func FuzzBeacon(f *testing.F) {
@@ -161,27 +162,27 @@ func FuzzBeacon(f *testing.F) {
 	f.Add([]byte(`[]`))
 	f.Add([]byte(`{"page":"other","connection":"5g","automated":true,"nav":{"type":"rum.x","trace":"4bf92f3577b34da6a3ce929d0e0e4736","now":1,"responseStart":1}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		h, _, sink := newHandler(t)
-		post(h, string(body))
-		for key := range sink {
-			if !keyShape.MatchString(key) {
-				t.Errorf("%s made the key %q", body, key)
-			}
-		}
 		b, err := rum.Decode(body)
 		if err != nil {
 			return
 		}
-		samples, _ := b.Samples()
-		for _, s := range samples {
-			if math.IsNaN(s.Value) || s.Value < 0 || s.Value > 600_000 {
-				t.Errorf("%s gave %+v", body, s)
+		check := func(key string, value float64) {
+			if !keyShape.MatchString(key) || math.IsNaN(value) || value < 0 || value > 600_000 {
+				t.Errorf("%s made %q of %v", body, key, value)
 			}
 		}
+		samples, dropped := b.Samples()
+		for _, s := range samples {
+			check("rum.home."+s.Key(), s.Value)
+		}
+		for _, d := range dropped {
+			check("rum.home."+strings.Replace(d.Metric, "nav_", "nav.", 1), 0)
+		}
 		for key, v := range b.Legacy() {
-			if math.IsNaN(v) || v < 0 || v > 600_000 {
-				t.Errorf("%s gave %s = %v", body, key, v)
-			}
+			check("window.performance."+key, v)
+		}
+		if b.Nav != nil {
+			check("window.performance.navigation.type."+rum.NavigationType(b.Nav.Type), 1)
 		}
 	})
 }
