@@ -120,9 +120,11 @@ func (c *Cache) Close() error {
 
 // Invalidate forgets the values of the keys; loads of them that are running in
 // this process are not kept. Other processes notice after near_ttl. An error
-// means that the backend could not be asked: its copies last until they expire.
+// means that the backend could not be asked. This process then uses none of its
+// copies of the family until it has been told; others use them until they expire.
 func (c *Cache) Invalidate(ctx context.Context, f Family, keys ...string) error {
-	gen, genErr := c.Family(f).refresh(ctx, c)
+	h := c.Family(f)
+	gen, genErr := h.refresh(ctx, c)
 	var errs []error
 	for _, key := range keys {
 		full := c.key(f, gen, key)
@@ -135,6 +137,7 @@ func (c *Cache) Invalidate(ctx context.Context, f Family, keys ...string) error 
 		}
 	}
 	if err := errors.Join(append(errs, genErr)...); err != nil {
+		h.owed.Store(true)
 		return fmt.Errorf("cache: invalidate %d of %s: %w", len(keys), f.Name, err)
 	}
 	return nil

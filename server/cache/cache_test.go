@@ -565,6 +565,40 @@ func TestFetchSurvivesACacheThatIsKilled(t *testing.T) {
 	})
 }
 
+func TestACopyThatCouldNotBeInvalidatedIsNotUsedWhenTheCacheIsBack(t *testing.T) {
+	remote(t, func(t *testing.T, f *enginetest.Front, url string) {
+		for name, invalidate := range map[string]func(*cache.Cache) error{
+			"one": func(c *cache.Cache) error { return c.Invalidate(t.Context(), family, "a") },
+			"all": func(c *cache.Cache) error { return c.InvalidateAll(t.Context(), family) },
+		} {
+			c, _ := open(t, url)
+			old, _ := always(1)
+			c.InvalidateAll(t.Context(), family)
+			fetch(t, c, family, "a", old)
+			f.Down()
+			if err := invalidate(c); err == nil {
+				t.Errorf("%s: no error from a cache that is down", name)
+			}
+			f.Up(t)
+			load, n := always(2)
+			wait(t, "the cache is used again", func() bool {
+				if got := fetch(t, c, family, "a", load); got != 2 {
+					t.Fatalf("%s: the old copy is back", name)
+				}
+				return n.Load() > 0 && c.Check(t.Context()) == nil && fetchedFrom(t, c, "b")
+			})
+		}
+	})
+}
+
+// fetchedFrom says whether the cache keeps what it is given.
+func fetchedFrom(t *testing.T, c *cache.Cache, key string) bool {
+	load, n := always(1)
+	fetch(t, c, family, key, load)
+	fetch(t, c, family, key, load)
+	return n.Load() < 2
+}
+
 func TestAFrozenCacheSoonCostsNothing(t *testing.T) {
 	remote(t, func(t *testing.T, f *enginetest.Front, url string) {
 		c, _ := open(t, url)

@@ -32,6 +32,9 @@ type Handle struct {
 	generation atomic.Int64
 	asked      atomic.Int64 // when the backend was last asked for it
 	asking     sync.Mutex
+	// owed: the backend has copies that it could not be told to forget. Until it has
+	// a new generation none of its copies is used.
+	owed atomic.Bool
 }
 
 // Family makes the family's series exist at zero. Fetch does it on first use.
@@ -71,7 +74,11 @@ func (h *Handle) current(ctx context.Context, c *Cache) int64 {
 		return gen // somebody is asking: the last one known will do
 	}
 	defer h.asking.Unlock()
-	if h.asked.Load() == asked {
+	switch {
+	case h.asked.Load() != asked:
+	case h.owed.Load():
+		h.move(context.WithoutCancel(ctx), c)
+	default:
 		h.ask(ctx, c)
 	}
 	return h.generation.Load()
@@ -117,14 +124,21 @@ func (h *Handle) ask(ctx context.Context, c *Cache) error {
 func (h *Handle) renew(ctx context.Context, c *Cache) error {
 	h.asking.Lock()
 	defer h.asking.Unlock()
+	return h.move(ctx, c)
+}
+
+// move is renew for who has locked h.asking.
+func (h *Handle) move(ctx context.Context, c *Cache) error {
+	defer func() { h.asked.Store(time.Now().UnixNano()) }()
 	gen := max(time.Now().UnixNano(), h.generation.Load()+1)
 	if !c.far.local() {
 		if err := c.far.set(ctx, h.key(c), strconv.AppendInt(nil, gen, 36), generationLife); err != nil {
+			h.owed.Store(true)
 			return err
 		}
 	}
 	h.generation.Store(gen)
-	h.asked.Store(time.Now().UnixNano())
+	h.owed.Store(false)
 	return nil
 }
 

@@ -85,7 +85,7 @@ type request struct {
 	f      Family
 	key    string
 	schema uint64
-	remote bool  // the backend can be asked: the generation is known
+	remote bool  // the backend can be asked: the generation is known, and nothing owed
 	failed bool  // the backend was asked in vain
 	old    entry // the stale copy, zero if there is none
 	at     results
@@ -94,7 +94,7 @@ type request struct {
 func (c *Cache) request(ctx context.Context, f Family, key string, t reflect.Type) *request {
 	h := c.Family(f)
 	gen := h.current(ctx, c)
-	return &request{c: c, h: h, f: f, key: c.key(f, gen, key), schema: c.schema(t), remote: gen != 0}
+	return &request{c: c, h: h, f: f, key: c.key(f, gen, key), schema: c.schema(t), remote: gen != 0 && !h.owed.Load()}
 }
 
 // lookup returns a copy that may be served without a load: a fresh one, or a
