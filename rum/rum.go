@@ -5,6 +5,7 @@
 package rum
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -40,6 +41,9 @@ type Sink interface {
 type Config struct {
 	// Pages are the names that data-page may have; others are counted as "other".
 	Pages []string
+	// PerSecond is how many beacons are decoded a second at the most, and at once;
+	// 0 is 5,000.
+	PerSecond int
 }
 
 // Handler takes beacons by POST and answers 204 at once. Safe for concurrent use.
@@ -53,11 +57,12 @@ type Handler struct {
 
 // NewHandler returns a Handler whose metrics are registered on reg.
 func NewHandler(cfg Config, reg prometheus.Registerer, sink Sink, log *slog.Logger) *Handler {
+	perSecond := cmp.Or(cfg.PerSecond, beaconsPerSecond)
 	h := &Handler{
 		pages:   map[string]bool{},
 		metrics: newInstruments(reg),
 		sink:    sink,
-		limit:   rate.NewLimiter(beaconsPerSecond, beaconsPerSecond),
+		limit:   rate.NewLimiter(rate.Limit(perSecond), perSecond),
 		log:     log,
 	}
 	for _, p := range cfg.Pages {
