@@ -111,7 +111,7 @@ func run(ctx context.Context, f flags, log *slog.Logger) error {
 	})
 	if beacons != nil {
 		group.Go(beacons.serve)
-		group.Go(func() error { // beacons end before the last flush, so that it has them all
+		group.Go(func() error { // a beacon that comes while the last flush is made may miss it
 			<-ctx.Done()
 			return beacons.server.Close()
 		})
