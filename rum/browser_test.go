@@ -271,8 +271,14 @@ func absent(t *testing.T, a arrival, names ...string) {
 	}
 }
 
-// views are the tests of both browsers. shifts: it tells of layout shifts.
-func views(t *testing.T, newTab func(*testing.T) tab, shifts bool) {
+// nature is how browsers differ.
+type nature struct {
+	shifts   bool // tells of layout shifts
+	closings int  // of tabs, of which one at least must leave a beacon
+}
+
+// views are the tests of both browsers.
+func views(t *testing.T, is nature, newTab func(*testing.T) tab) {
 	view := func(name string, f func(t *testing.T, s *pages, b tab)) {
 		t.Run(name, func(t *testing.T) {
 			s, b := newPages(t), newTab(t)
@@ -304,7 +310,7 @@ func views(t *testing.T, newTab func(*testing.T) tab, shifts bool) {
 			s.checkNavigation(a, want)
 			s.checkVital(a, "FCP", want.FCP)
 			s.checkVital(a, "LCP", want.LCP)
-			if shifts {
+			if is.shifts {
 				s.checkVital(a, "CLS", 0)
 			} else {
 				absent(t, a, "CLS")
@@ -395,13 +401,21 @@ func views(t *testing.T, newTab func(*testing.T) tab, shifts bool) {
 		s.checkVital(leave(s, b), "LCP", want.LCP)
 	})
 
-	view("closing the tab loses nothing", func(t *testing.T, s *pages, b tab) {
-		b.open(s.measured("/page", "", ""))
-		want := loaded(b)
-		b.close()
-		a := s.next()
-		s.checkNavigation(a, want)
-		s.checkVital(a, "LCP", want.LCP)
+	view("a beacon survives its tab", func(t *testing.T, s *pages, b tab) {
+		url := s.measured("/page", "", "")
+		for range is.closings {
+			b.open(url)
+			want := loaded(b)
+			b.close()
+			select {
+			case a := <-s.got:
+				s.checkNavigation(a, want)
+				s.checkVital(a, "LCP", want.LCP)
+				return
+			case <-time.After(patience / time.Duration(is.closings)):
+			}
+		}
+		t.Errorf("of %d closed tabs none left a beacon", is.closings)
 	})
 
 	view("a page that is left before it has loaded has no load", func(t *testing.T, s *pages, b tab) {
@@ -423,7 +437,7 @@ func views(t *testing.T, newTab func(*testing.T) tab, shifts bool) {
 		loaded(b)
 		b.eval(`new Promise(done => requestAnimationFrame(() => { top_ = document.getElementById('top'); top_.style.height = '150px';
 			requestAnimationFrame(() => requestAnimationFrame(() => { top_.style.height = '250px'; requestAnimationFrame(() => done()) })) }))`, nil)
-		if !shifts {
+		if !is.shifts {
 			absent(t, leave(s, b), "CLS")
 			return
 		}
@@ -481,11 +495,13 @@ func views(t *testing.T, newTab func(*testing.T) tab, shifts bool) {
 
 func TestViewsInChromium(t *testing.T) {
 	browser := chromium(t)
-	views(t, func(t *testing.T) tab { return newChromiumTab(t, browser) }, true)
+	views(t, nature{shifts: true, closings: 1}, func(t *testing.T) tab { return newChromiumTab(t, browser) })
 }
 
 func TestViewsInFirefox(t *testing.T) {
 	// Without the add-ons that the machine has for every user: some speak for the user.
 	browser := enginetest.Firefox(t, enginetest.Prefs{"extensions.enabledScopes": 1})
-	views(t, func(t *testing.T) tab { return newFirefoxTab(t, browser) }, false)
+	// Firefox ends a site's process with the site's last tab, and now and then what
+	// the process was sending with it: 6 beacons of 25 on a busy machine.
+	views(t, nature{closings: 6}, func(t *testing.T) tab { return newFirefoxTab(t, browser) })
 }
