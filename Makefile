@@ -3,7 +3,7 @@ GO ?= go
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
 LDFLAGS := -X main.commit=$(COMMIT)
 
-.PHONY: run test quick lint fuzz generate build
+.PHONY: run test weather quick lint fuzz generate build
 
 run: ## the whole platform on http://localhost:8000
 	$(GO) run -ldflags "$(LDFLAGS)" ./cmd/addons
@@ -12,6 +12,11 @@ test: ## everything, with -race, on the real engines (Debian: installs them)
 	.ci/install
 	$(MAKE) lint
 	$(GO) run ./cmd/engines -- $(GO) test -race -timeout 15m ./...
+
+# Minutes of outages on purpose: too long for every change, for before a release.
+weather: ## every backend down, frozen and back again, under the running platform
+	.ci/install
+	$(GO) run ./cmd/engines -- $(GO) test -tags weather -run Weather -v -timeout 15m ./cmd/addons
 
 quick: ## what needs nothing installed
 	$(GO) test ./...

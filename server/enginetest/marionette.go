@@ -87,6 +87,7 @@ func quiet() Prefs {
 		"browser.startup.page":                            0,
 		"datareporting.policy.dataSubmissionEnabled":      false,
 		"extensions.autoDisableScopes":                    0,
+		"extensions.enabledScopes":                        1, // the profile's add-ons alone, not those that the machine has
 		"extensions.langpacks.signatures.required":        false,
 		"extensions.systemAddon.update.enabled":           false,
 		"extensions.update.autoUpdateDefault":             false,
