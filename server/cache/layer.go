@@ -95,7 +95,7 @@ func (l *layer) check(ctx context.Context) error {
 // guarded is timed unless the circuit of the key's server is open.
 func (l *layer) guarded(ctx context.Context, op operation, key string, call func(context.Context) error) error {
 	c := &l.circuits[l.driver.node(key)]
-	if !c.try(time.Now()) {
+	if !c.try(time.Now(), l.timeout) {
 		l.meters.skipped.Inc()
 		return errSkipped
 	}
@@ -134,13 +134,14 @@ type circuit struct {
 	until    atomic.Int64 // Unix nanoseconds; 0 is closed
 }
 
-// try says whether the server may be asked: when it is time for another attempt, one caller may.
-func (c *circuit) try(now time.Time) bool {
+// try says whether the server may be asked: when it is time for another attempt,
+// which takes timeout at the most, one caller may.
+func (c *circuit) try(now time.Time, timeout time.Duration) bool {
 	until := c.until.Load()
 	if until == 0 {
 		return true
 	}
-	return now.UnixNano() >= until && c.until.CompareAndSwap(until, now.Add(pause).UnixNano())
+	return now.UnixNano() >= until && c.until.CompareAndSwap(until, now.Add(timeout+pause).UnixNano())
 }
 
 // failed says whether this failure opened the circuit.
@@ -148,7 +149,7 @@ func (c *circuit) failed(now time.Time) bool {
 	if c.failures.Add(1) < tolerance {
 		return false
 	}
-	return c.until.CompareAndSwap(0, now.Add(pause).UnixNano())
+	return c.until.Swap(now.Add(pause).UnixNano()) == 0
 }
 
 func (c *circuit) worked() {
