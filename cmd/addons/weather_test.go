@@ -116,7 +116,7 @@ func newSky(t *testing.T) *sky {
 		"--search", search.String(), "--queue", broker.String(),
 	}
 	s.platform = start(t, data, "ready", append(s.backends[2:], "--graphite", s.graphite.Addr, "--graphite-prefix", s.prefix,
-		"--sentry-dsn", "http://key@"+s.sentry.Addr+"/1", "--drills")...)
+		"--sentry-dsn", "http://key@"+s.sentry.Addr+"/1", "--drills", "--scrape", "1m")...)
 	return s
 }
 
@@ -408,7 +408,7 @@ func TestWeatherAtMemcachedWithoutARelay(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone.Close()
-	p := start(t, t.TempDir(), "ready", "--cache", u.String()+"?namespace="+own("weather"), "--statsd", "udp://"+gone.LocalAddr().String())
+	p := start(t, t.TempDir(), "ready", "--cache", u.String()+"?namespace="+own("weather"), "--statsd", "udp://"+gone.LocalAddr().String(), "--scrape", "1m")
 	p.indexed(t)
 	end := p.watch(t)
 	defer end()
@@ -431,7 +431,7 @@ func cacheWeather(t *testing.T, p *platform, f *enginetest.Front, backend string
 			p.rising(t, "addons_cache_skipped_total", label),
 		}
 		p.storm(t, f, kind, "cache", func(t *testing.T) {
-			for range 8 {
+			for range 3 {
 				for _, page := range pages {
 					if a := p.want(t, page, http.StatusOK, quick); a.body != bodies[page] || strings.Contains(a.body, staleNote) {
 						t.Errorf("%s is another page without the cache", page)
@@ -695,7 +695,7 @@ func (s *sky) sentryWeather(t *testing.T) {
 	s.storm(t, s.sentry, down, "", func(t *testing.T) { fault(t); moved(t, lost) })
 	arrives(t)
 	s.storm(t, s.sentry, frozen, "", func(t *testing.T) {
-		for range 40 {
+		for range 10 {
 			s.want(t, "/__drill__/panic", http.StatusInternalServerError, quick)
 		}
 		fault(t)
