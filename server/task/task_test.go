@@ -420,8 +420,9 @@ func TestEveryJobRunsAndNeverMoreAtATimeThanWorkers(t *testing.T) {
 		if most.Load() > workers {
 			t.Errorf("%d ran at a time, want at the most %d", most.Load(), workers)
 		}
-		if diff := cmp.Diff(map[string]int{"sent": jobs, "done": jobs}, s.totals(t, "many")); diff != "" {
-			t.Error(diff)
+		// At least once: what a slow broker confirms too late runs again.
+		if all := s.totals(t, "many"); all["sent"] != jobs || all["done"] < jobs {
+			t.Errorf("%v, want %d sent and no fewer done", all, jobs)
 		}
 	})
 }
