@@ -8,7 +8,9 @@ import (
 func TestAnOpenCircuitLetsOneTryAtATimeHoweverLongThatTakes(t *testing.T) {
 	var c circuit
 	const timeout = 2 * time.Second
-	at := func(seconds float64) time.Time { return time.Unix(1000, 0).Add(time.Duration(seconds * float64(time.Second))) }
+	at := func(seconds float64) time.Time {
+		return time.Unix(1000, 0).Add(time.Duration(seconds * float64(time.Second)))
+	}
 	for i := range tolerance {
 		if !c.try(at(0), timeout) {
 			t.Fatalf("open after %d failures", i)
