@@ -9,8 +9,8 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/pressly/goose/v3"
-	"github.com/pressly/goose/v3/lock"
 )
 
 //go:embed migrations
@@ -19,20 +19,18 @@ var migrations embed.FS
 // migrationWait is how long a process waits for another one that migrates.
 const migrationWait = time.Minute
 
-// migrate brings the tables up to date. MySQL has a lock for it; SQLite's callers
-// hold one.
+// migrate brings the tables up to date. Its callers see to it that no other process
+// does so at the same time.
 func migrate(ctx context.Context, d dialect, db *sql.DB) error {
 	files, err := fs.Sub(migrations, "migrations/"+d.name)
 	if err != nil {
 		return err
 	}
-	options := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
 	kind := goose.DialectSQLite3
 	if d.name == "mysql" {
 		kind = goose.DialectMySQL
-		options = append(options, goose.WithSessionLocker(mysqlLock{}))
 	}
-	provider, err := goose.NewProvider(kind, db, files, options...)
+	provider, err := goose.NewProvider(kind, db, files, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("migrations: %w", err)
 	}
@@ -75,24 +73,35 @@ func waitFor(ctx context.Context, db *sql.DB) (*sql.Tx, error) {
 	}
 }
 
-// mysqlLock is a lock of the database server, which a killed process gives back.
-type mysqlLock struct{}
+// migrateMySQL migrates over connections of its own, for a migration may take longer
+// than any query; one process at a time, by a lock of the server, which a killed
+// process gives back. The lock is around all that goose does: its own lock leaves
+// out the making of its table of versions, in which MySQL commits a half-made one.
+func migrateMySQL(ctx context.Context, cfg *mysql.Config) (err error) {
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return err
+	}
+	db := sql.OpenDB(connector)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	guard, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer guard.Close()
+	if err := lockMySQL(ctx, guard); err != nil {
+		return err
+	}
+	return migrate(ctx, mysqlDialect(), db)
+}
 
-var _ lock.SessionLocker = mysqlLock{}
-
-// A lock's name is the server's, not the database's, and 64 characters at the most.
-const mysqlLockName = "CONCAT('addons-migrate-', MD5(DATABASE()))"
-
-func (mysqlLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
+// lockMySQL takes the lock for as long as conn is open. A lock's name is the
+// server's, not the database's, and 64 characters at the most.
+func lockMySQL(ctx context.Context, conn *sql.Conn) error {
 	var got sql.NullInt64
-	err := conn.QueryRowContext(ctx, "SELECT GET_LOCK("+mysqlLockName+", ?)", int(migrationWait.Seconds())).Scan(&got)
+	err := conn.QueryRowContext(ctx, "SELECT GET_LOCK(CONCAT('addons-migrate-', MD5(DATABASE())), ?)", int(migrationWait.Seconds())).Scan(&got)
 	if err == nil && got.Int64 != 1 {
 		err = fmt.Errorf("another process has been migrating for more than %v", migrationWait)
 	}
-	return err
-}
-
-func (mysqlLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
-	_, err := conn.ExecContext(ctx, "DO RELEASE_LOCK("+mysqlLockName+")")
 	return err
 }

@@ -157,16 +157,6 @@ func openMySQL(ctx context.Context, rawURL string, log *slog.Logger) (pools, err
 	return pools{read: db, write: db}, nil
 }
 
-// migrateMySQL migrates over connections of its own, for a migration may take longer than any query.
-func migrateMySQL(ctx context.Context, cfg *mysql.Config) error {
-	connector, err := mysql.NewConnector(cfg)
-	if err != nil {
-		return err
-	}
-	db := sql.OpenDB(connector)
-	return errors.Join(migrate(ctx, mysqlDialect(), db), db.Close())
-}
-
 func mysqlConfig(rawURL string, log *slog.Logger) (cfg *mysql.Config, pool int, err error) {
 	u, err := url.Parse(rawURL)
 	name := ""
