@@ -15,16 +15,15 @@ import (
 )
 
 const (
-	// sendTime is how long a page waits for the broker's confirm before its job
-	// goes to the database instead.
-	sendTime = 500 * time.Millisecond
-	// moveTime is the same for a job that is in the database anyway.
+	// moveTime is how long a job that is in the database anyway waits for the
+	// broker's confirm.
 	moveTime = 5 * time.Second
-	// moveLease is how long a process may take over a batch that it moves.
-	moveLease = time.Minute
 	// moveBatch and moveAtOnce bound the moving.
 	moveBatch  = 200
 	moveAtOnce = 50
+	// moveLease is how long a process may take over a batch that it moves: so long
+	// do its jobs wait if it dies meanwhile.
+	moveLease = 2 * moveTime * moveBatch / moveAtOnce
 	// moveAgain is when a job that the broker did not take is tried again.
 	moveAgain = 5 * time.Second
 )
@@ -37,6 +36,9 @@ type broker struct {
 	rows  Rows
 	log   *slog.Logger
 	sweep time.Duration
+	// confirm is how long a page waits for the broker's confirm before its job goes
+	// to the database instead.
+	confirm time.Duration
 
 	stop   context.CancelFunc
 	moving sync.WaitGroup
@@ -47,12 +49,13 @@ type broker struct {
 func newBroker(ctx context.Context, o options, q *Queue) *broker {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	b := &broker{
-		wire:  newWire(o.address, o.queue, q.meters.broker, q.log),
-		rows:  q.rows,
-		log:   q.log,
-		sweep: o.sweep,
-		stop:  stop,
-		wake:  make(chan struct{}, 1),
+		wire:    newWire(o.address, o.queue, q.meters.broker, q.log),
+		rows:    q.rows,
+		log:     q.log,
+		sweep:   o.sweep,
+		confirm: o.confirm,
+		stop:    stop,
+		wake:    make(chan struct{}, 1),
 	}
 	b.moving.Go(func() { b.wire.keepPublishing(ctx, b.poke) })
 	b.moving.Go(func() { b.keepMoving(ctx) })
@@ -64,7 +67,7 @@ func (b *broker) name() string { return "amqp" }
 // send gives the job to the broker or, if that does not confirm it in time, to
 // the database: then it may run twice.
 func (b *broker) send(ctx context.Context, job store.Job) error {
-	limited, cancel := context.WithTimeout(ctx, sendTime)
+	limited, cancel := context.WithTimeout(ctx, b.confirm)
 	defer cancel()
 	err := b.wire.publish(limited, b.wire.queue, job, "")
 	if err == nil || ctx.Err() != nil {

@@ -30,6 +30,7 @@ func weather(t *testing.T) (*enginetest.Front, place) {
 	}
 	p := place{sqliteFile(t), amqpQueue(t, address)}
 	f := enginetest.NewFront(t, fmt.Sprintf("%s:%d", uri.Host, uri.Port))
+	p.queue = strings.Replace(p.queue, "confirm=1m&", "", 1)
 	p.queue = strings.Replace(p.queue, fmt.Sprintf("%s:%d", uri.Host, uri.Port), f.Addr, 1)
 	if !strings.Contains(p.queue, f.Addr) {
 		t.Fatalf("ADDONS_TEST_AMQP must have host:port, is %s", address)

@@ -93,12 +93,13 @@ type options struct {
 	poll    time.Duration
 	lease   time.Duration // 0: by the kinds
 	sweep   time.Duration
+	confirm time.Duration
 	backoff time.Duration
 }
 
 // known lists the schemes with their parameters.
 func known() map[string][]string {
-	amqp := []string{"backoff", "queue", "sweep"}
+	amqp := []string{"backoff", "confirm", "queue", "sweep"}
 	return map[string][]string{"database": {"backoff", "lease", "poll"}, "amqp": amqp, "amqps": amqp}
 }
 
@@ -106,7 +107,10 @@ func known() map[string][]string {
 func parse(rawURL string) (options, error) {
 	address, query, _ := strings.Cut(rawURL, "?")
 	scheme, rest, _ := strings.Cut(address, ":")
-	o := options{scheme: scheme, address: address, queue: "addons", poll: time.Second, sweep: time.Second, backoff: time.Second}
+	o := options{
+		scheme: scheme, address: address, queue: "addons",
+		poll: time.Second, sweep: time.Second, confirm: 500 * time.Millisecond, backoff: time.Second,
+	}
 	params, ok := known()[scheme]
 	if !ok {
 		return o, fmt.Errorf("task: unknown scheme %q: use database: or amqp://user:password@host:port/vhost", scheme)
@@ -151,6 +155,7 @@ func (o *options) parameter(name, value string) error {
 		"poll":    func() { o.poll = d },
 		"lease":   func() { o.lease = d },
 		"sweep":   func() { o.sweep = d },
+		"confirm": func() { o.confirm = d },
 		"backoff": func() { o.backoff = d },
 	}[name]()
 	return nil

@@ -166,8 +166,9 @@ type Queue struct {
 // database: poll (how often it looks for jobs that others wrote) and lease (after
 // which a job of a worker that died is given to another; by default a little
 // longer than the longest kind's Timeout); of amqp: queue (its name; dead letters
-// are in the queue of that name + ".dead") and sweep (how often jobs that wait in
-// the database are looked for, 1s).
+// are in the queue of that name + ".dead"), sweep (how often jobs that wait in the
+// database are looked for, 1s) and confirm (how long Send waits for the broker to
+// confirm a job before it leaves it to the database, 500ms).
 //
 // A broker that is down is no error: it is connected to when it is back. faults may be nil.
 func Open(ctx context.Context, rawURL string, rows Rows, reg *metrics.Registry, faults Faults, log *slog.Logger) (*Queue, error) {
