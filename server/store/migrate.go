@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/go-sql-driver/mysql"
 	"github.com/pressly/goose/v3"
 )
 
@@ -73,16 +72,10 @@ func waitFor(ctx context.Context, db *sql.DB) (*sql.Tx, error) {
 	}
 }
 
-// migrateMySQL migrates over connections of its own, for a migration may take longer
-// than any query; one process at a time, by a lock of the server, which a killed
-// process gives back. The lock is around all that goose does: its own lock leaves
-// out the making of its table of versions, in which MySQL commits a half-made one.
-func migrateMySQL(ctx context.Context, cfg *mysql.Config) (err error) {
-	connector, err := mysql.NewConnector(cfg)
-	if err != nil {
-		return err
-	}
-	db := sql.OpenDB(connector)
+// migrateMySQL migrates db, and closes it: one process at a time, by a lock of the
+// server, which a killed process gives back. The lock is around all that goose does:
+// its own leaves out the making of its table of versions, which MySQL commits empty.
+func migrateMySQL(ctx context.Context, db *sql.DB) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	guard, err := db.Conn(ctx)
 	if err != nil {

@@ -143,7 +143,11 @@ func openMySQL(ctx context.Context, rawURL string, log *slog.Logger) (pools, err
 	if err != nil {
 		return pools{}, fmt.Errorf("MySQL at %s: %w", cfg.Addr, err)
 	}
-	if err := migrateMySQL(ctx, cfg); err != nil {
+	patient, err := mysql.NewConnector(cfg) // a migration may take longer than any query
+	if err != nil {
+		return pools{}, fmt.Errorf("MySQL at %s: %w", cfg.Addr, err)
+	}
+	if err := migrateMySQL(ctx, sql.OpenDB(patient)); err != nil {
 		if down(err) {
 			err = fmt.Errorf("%w: %w", catalog.ErrUnavailable, err)
 		}
