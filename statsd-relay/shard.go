@@ -53,7 +53,11 @@ func (s *shard) read(b []byte) {
 			s.refuse(sc.Bad, sc.Line)
 			continue
 		}
-		s.key = sc.AppendKey(s.key[:0])
+		var why statsd.Reason
+		if s.key, why = sc.AppendKey(s.key[:0], statsd.AllStyles); why != statsd.OK {
+			s.refuse(why, sc.Line)
+			continue
+		}
 		t.add(s.key, &sc.Sample)
 	}
 	t.started += int64(sc.Lines)

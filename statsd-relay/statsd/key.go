@@ -16,18 +16,6 @@ var verbatim = func() (t [256]bool) {
 	return t
 }()
 
-// cleaned returns name as it may be in a key: itself if it is clean, else a copy
-// in the Scanner.
-func (s *Scanner) cleaned(name []byte) []byte {
-	for _, c := range name {
-		if !verbatim[c] {
-			s.clean = appendClean(s.clean[:0], name)
-			return s.clean
-		}
-	}
-	return name
-}
-
 // appendClean appends name as etsy's statsd cleans it (sanitizeKeyName): white
 // space becomes one '_', '/' becomes '-', all else that is not verbatim is left out.
 func appendClean[T string | []byte](dst []byte, name T) []byte {
@@ -71,6 +59,29 @@ func (s *Sample) Check() Reason {
 	return OK
 }
 
+// Styles are the ways to write tags into names that are heeded. Without any, what
+// they write is cleaned as any other character in a name.
+type Styles struct{ InfluxDB, Librato, SignalFX bool }
+
+// AllStyles heeds them all, as statsd_exporter does.
+var AllStyles = Styles{true, true, true}
+
+// split parts a name as sent into itself and the tags in it, tag=value,….
+// SignalFX's may be in the middle: name[tag=value].more is name.more.
+func (st Styles) split(name []byte) (front, back, tags []byte) {
+	for i, c := range name {
+		switch {
+		case c == ',' && st.InfluxDB, c == '#' && st.Librato:
+			return name[:i], nil, name[i+1:]
+		case c == '[' && st.SignalFX:
+			if n := bytes.IndexByte(name[i:], ']'); n > 0 {
+				return name[:i], name[i+n+1:], name[i+1 : i+n]
+			}
+		}
+	}
+	return name, nil, nil
+}
+
 // maxTags is how many tags of a sample are kept.
 const maxTags = 32
 
@@ -78,56 +89,75 @@ const maxTags = 32
 // Graphite's way, its tags (name;tag=value;…), cleaned and in alphabetical
 // order, so that their order on the wire makes no second series. A tag without
 // a value is left out, as are a second one of the same name and those beyond 32.
-func (s *Sample) AppendKey(dst []byte) []byte {
-	dst = append(dst, s.Name...)
-	if len(s.Tags) == 0 {
-		return dst
+// The Reason says why there is no key; dst is as it was then.
+func (s *Sample) AppendKey(dst []byte, st Styles) ([]byte, Reason) {
+	start := len(dst)
+	front, back, inName := st.split(s.Name)
+	dst = appendClean(appendClean(dst, front), back)
+	switch n := len(dst) - start; {
+	case n == 0 || dst[start] == ';':
+		return dst[:start], NoName
+	case n > MaxName || len(inName) > MaxTags:
+		return dst[:start], LongName
 	}
-	var kept [maxTags][]byte
-	n := 0
-	var tag []byte
-	for rest := s.Tags; len(rest) > 0 && n < maxTags; {
-		tag, rest = cut(rest, ',')
-		if i := bytes.IndexByte(tag, ':'); i > 0 && i < len(tag)-1 {
-			n = insert(&kept, n, tag)
-		}
+	if len(s.Tags) == 0 && len(inName) == 0 {
+		return dst, OK
 	}
-	for _, tag := range kept[:n] {
-		dst = appendTag(dst, tag)
+	var kept tagList
+	kept.add(s.Tags, ':')
+	kept.add(inName, '=')
+	for _, t := range kept.tags[:kept.n] {
+		dst = appendTag(dst, t)
 	}
-	return dst
+	return dst, OK
 }
 
-// insert puts tag at its place among the n in order, unless its name is there.
-func insert(kept *[maxTags][]byte, n int, tag []byte) int {
-	name, _ := cut(tag, ':')
-	i := n
-	for i > 0 {
-		other, _ := cut(kept[i-1], ':')
-		order := bytes.Compare(other, name)
+// tag is one tag as sent.
+type tag struct{ name, value []byte }
+
+// tagList is the tags of a sample, by name.
+type tagList struct {
+	tags [maxTags]tag
+	n    int
+}
+
+// add takes in "name:value,…", where sep stands for the ':'.
+func (l *tagList) add(list []byte, sep byte) {
+	var b []byte
+	for rest := list; len(rest) > 0 && l.n < maxTags; {
+		b, rest = cut(rest, ',')
+		if i := bytes.IndexByte(b, sep); i > 0 && i < len(b)-1 {
+			l.insert(tag{b[:i], b[i+1:]})
+		}
+	}
+}
+
+// insert puts t at its place, unless its name is there.
+func (l *tagList) insert(t tag) {
+	i := l.n
+	for ; i > 0; i-- {
+		order := bytes.Compare(l.tags[i-1].name, t.name)
 		if order == 0 {
-			return n
+			return
 		}
 		if order < 0 {
 			break
 		}
-		i--
 	}
-	copy(kept[i+1:n+1], kept[i:n])
-	kept[i] = tag
-	return n + 1
+	copy(l.tags[i+1:l.n+1], l.tags[i:l.n])
+	l.tags[i] = t
+	l.n++
 }
 
 // appendTag appends ";name=value"; nothing if cleaning leaves one of them empty.
 // In neither may a ';' or '=' stay, which would begin another tag.
-func appendTag(dst, tag []byte) []byte {
+func appendTag(dst []byte, t tag) []byte {
 	start := len(dst)
-	name, value := cut(tag, ':')
 	dst = append(dst, ';')
-	dst = appendPart(dst, name)
+	dst = appendPart(dst, t.name)
 	equals := len(dst)
 	dst = append(dst, '=')
-	dst = appendPart(dst, value)
+	dst = appendPart(dst, t.value)
 	if equals == start+1 || len(dst) == equals+1 {
 		return dst[:start]
 	}

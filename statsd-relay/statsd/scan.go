@@ -1,6 +1,9 @@
 package statsd
 
-import "bytes"
+import (
+	"bytes"
+	"math"
+)
 
 // Scanner walks over the samples of a datagram:
 //
@@ -20,12 +23,12 @@ type Scanner struct {
 	values   []byte // packed values left of the sample at hand
 	packed   bool   // there are some, though they may be empty
 	lineRate float64
-	clean    []byte // the name, if it had to be cleaned
+	lineTime int64
 }
 
 // Reset makes s read b, which must not change until the last Scan.
 func (s *Scanner) Reset(b []byte) {
-	*s = Scanner{datagram: b, clean: s.clean[:0]}
+	*s = Scanner{datagram: b}
 }
 
 // Scan goes to the next sample, or to the next piece that is Bad. It returns
@@ -40,6 +43,11 @@ func (s *Scanner) Scan() bool {
 		s.sample()
 		return true
 	}
+	return s.line()
+}
+
+// line goes to the first sample of the next line that is not empty.
+func (s *Scanner) line() bool {
 	for len(s.datagram) > 0 {
 		line := s.datagram
 		if i := bytes.IndexByte(line, '\n'); i >= 0 {
@@ -69,32 +77,27 @@ func trimRight(b []byte) []byte {
 
 // begin reads a line up to its first value.
 func (s *Scanner) begin(line []byte) {
-	if line[0] == '_' {
-		switch {
-		case bytes.HasPrefix(line, []byte("_e{")):
-			s.Bad = Event
-			return
-		case bytes.HasPrefix(line, []byte("_sc|")):
-			s.Bad = ServiceCheck
-			return
-		}
+	if line[0] == '_' && s.isEvent(line) {
+		return
 	}
 	i := bytes.IndexByte(line, ':')
-	if i < 0 {
+	switch {
+	case i < 0:
 		s.Bad = NoValue
 		return
-	}
-	s.Name = s.cleaned(line[:i])
-	switch {
-	case len(s.Name) == 0 || s.Name[0] == ';':
+	case i == 0:
 		s.Bad = NoName
 		return
-	case len(s.Name) > MaxName:
+	case i > MaxName+MaxTags:
 		s.Bad = LongName
 		return
 	}
+	s.Name, s.Tags = line[:i], nil
 	body := line[i+1:]
-	s.Tags, s.lineRate = nil, 1
+	if s.plain(body) {
+		return
+	}
+	s.lineRate, s.lineTime = 1, 0
 	if j := bytes.Index(body, []byte("|#")); j >= 0 {
 		if !s.tail(body[j+2:]) {
 			return
@@ -103,6 +106,60 @@ func (s *Scanner) begin(line []byte) {
 	}
 	s.samples = body
 	s.sample()
+}
+
+// isEvent says whether the line is one of DogStatsD's that are no metrics.
+func (s *Scanner) isEvent(line []byte) bool {
+	switch {
+	case bytes.HasPrefix(line, []byte("_e{")):
+		s.Bad = Event
+	case bytes.HasPrefix(line, []byte("_sc|")):
+		s.Bad = ServiceCheck
+	}
+	return s.Bad != OK
+}
+
+// plain reads what most lines have behind their name, one short number and a type
+// without any field, and reports whether it was that: 123.45|ms. All else is left
+// for the long way.
+func (s *Scanner) plain(b []byte) bool {
+	var mantissa uint64
+	digits, point, i := 0, -1, 0
+	if len(b) > 0 && b[0] == '-' {
+		i = 1
+	}
+	for ; i < len(b); i++ {
+		if c := b[i] - '0'; c <= 9 {
+			mantissa = mantissa*10 + uint64(c)
+			digits++
+		} else if b[i] == '.' && point < 0 {
+			point = digits
+		} else {
+			break
+		}
+	}
+	if digits == 0 || digits > 15 || i >= len(b) || b[i] != '|' {
+		return false
+	}
+	switch typ := b[i+1:]; {
+	case len(typ) == 1 && typ[0] == 'c':
+		s.Type = Counter
+	case len(typ) == 2 && typ[0] == 'm' && typ[1] == 's' && b[0] != '-':
+		s.Type = Timer
+	case len(typ) == 1 && typ[0] == 'g' && b[0] != '-':
+		s.Type = Gauge
+	default:
+		return false
+	}
+	v := float64(mantissa)
+	if point >= 0 {
+		v /= powers[digits-point]
+	}
+	if b[0] == '-' {
+		v = -v
+	}
+	s.Value, s.Change, s.Rate, s.Time = v, false, 1, 0
+	return true
 }
 
 // tail reads what follows "|#": tags, and fields that hold for all samples of
@@ -117,12 +174,18 @@ func (s *Scanner) tail(b []byte) bool {
 	}
 	for len(b) > 0 {
 		field, b = cut(b, '|')
-		if len(field) == 0 || field[0] != '@' {
-			continue
-		}
-		if s.lineRate = rate(field[1:]); s.lineRate == 0 {
-			s.Bad = BadRate
-			return false
+		switch {
+		case len(field) == 0:
+		case field[0] == '@':
+			if s.lineRate = rate(field[1:]); s.lineRate == 0 {
+				s.Bad = BadRate
+				return false
+			}
+		case field[0] == 'T':
+			if s.lineTime = unixTime(field[1:]); s.lineTime == 0 {
+				s.Bad = BadTime
+				return false
+			}
 		}
 	}
 	return true
@@ -146,7 +209,7 @@ func (s *Scanner) sample() {
 	values, rest := s.samples[:i], s.samples[i+1:]
 	end := fieldEnd(rest)
 	known := s.setType(rest[:end])
-	s.Rate = s.lineRate
+	s.Rate, s.Time = s.lineRate, s.lineTime
 	for end < len(rest) && rest[end] == '|' {
 		rest = rest[end+1:]
 		end = s.field(rest)
@@ -196,7 +259,10 @@ func (s *Scanner) field(b []byte) (end int) {
 		if s.Rate = rate(b[1:end]); s.Rate == 0 {
 			s.Bad = BadRate
 		}
-	case end > 1 && b[0] == 'T' && b[1] >= '0' && b[1] <= '9':
+	case end > 0 && b[0] == 'T':
+		if s.Time = unixTime(b[1:end]); s.Time == 0 {
+			s.Bad = BadTime
+		}
 	default:
 		s.Bad = BadField
 	}
@@ -241,6 +307,16 @@ func (s *Scanner) setType(b []byte) bool {
 		return false
 	}
 	return true
+}
+
+// unixTime reads whole seconds since 1970, 0 if it is none. What is beyond the year
+// 2106 does not fit into Graphite's files.
+func unixTime(b []byte) int64 {
+	v, bad := number(b)
+	if bad != OK || v < 1 || v > math.MaxUint32 || v != math.Trunc(v) {
+		return 0
+	}
+	return int64(v)
 }
 
 // rate reads a sample rate, 0 if it is none.

@@ -22,12 +22,17 @@ func read(datagram string) []string {
 			got = append(got, "bad "+sc.Bad.String())
 			continue
 		}
-		got = append(got, describe(&sc.Sample))
+		key, why := sc.AppendKey(nil, statsd.AllStyles)
+		if why != statsd.OK {
+			got = append(got, "bad "+why.String())
+			continue
+		}
+		got = append(got, describe(&sc.Sample, key))
 	}
 	return got
 }
 
-func describe(s *statsd.Sample) string {
+func describe(s *statsd.Sample, key []byte) string {
 	value := strconv.FormatFloat(s.Value, 'g', -1, 64)
 	if s.Type == statsd.Set {
 		value = strconv.Quote(string(s.Member))
@@ -35,9 +40,12 @@ func describe(s *statsd.Sample) string {
 	if s.Change {
 		value = "by " + value
 	}
-	d := fmt.Sprintf("%s %s %s", s.AppendKey(nil), s.Type, value)
+	d := fmt.Sprintf("%s %s %s", key, s.Type, value)
 	if s.Rate != 1 {
 		d += fmt.Sprintf(" @%g", s.Rate)
+	}
+	if s.Time != 0 {
+		d += fmt.Sprintf(" at %d", s.Time)
 	}
 	return d
 }
@@ -72,12 +80,17 @@ var lines = []struct {
 	{"a:1|c|#host:web-1,env:prod", []string{"a;env=prod;host=web-1 counter 1"}},
 	{"a:1|c|#flag,env:prod,env:dev,empty:,:x", []string{"a;env=prod counter 1"}},
 	{"a:1|c|#url:http://x/y;z=1", []string{"a;url=http--x-y_z_1 counter 1"}},
-	{"a:1|c|@0.5|#k:v|c:ci-83c0|T1656581400", []string{"a;k=v counter 1 @0.5"}},
+	{"a:1|c|@0.5|#k:v|c:ci-83c0|T1656581400", []string{"a;k=v counter 1 @0.5 at 1656581400"}},
 	{"a:1|c|#k:v|@0.5", []string{"a;k=v counter 1 @0.5"}},
 	{"a:1|c|#k:v|@5", []string{"bad bad_rate"}},
 	{"a:1|c|#k:v|new:field", []string{"a;k=v counter 1"}},
 	{"a:1|c|c:ci-83c0", []string{"a counter 1"}},
-	{"a:1|c|T1656581400", []string{"a counter 1"}},
+	{"a:1|c|T1656581400", []string{"a counter 1 at 1656581400"}},
+	{"a:1:2|g|#k:v|T1656581400", []string{"a;k=v gauge 1 at 1656581400", "a;k=v gauge 2 at 1656581400"}},
+	{"a:1|c|T", []string{"bad bad_time"}},
+	{"a:1|c|T-5", []string{"bad bad_time"}},
+	{"a:1|c|T1.5", []string{"bad bad_time"}},
+	{"a:1|c|#k:v|T99999999999", []string{"bad bad_time"}},
 	{"a:1:2|g|e:it-false,cn-x|card:low", []string{"a gauge 1", "a gauge 2"}},
 	{"a:1|c:200|ms|#k:v", []string{"a;k=v counter 1", "a;k=v timer 200"}},
 	{"a:x#y|s|#k:v", []string{`a;k=v set "x#y"`}},
@@ -86,6 +99,20 @@ var lines = []struct {
 	{"_e{5,4}:title|text", []string{"bad event"}},
 	{"_sc|db|0", []string{"bad service_check"}},
 	{"_private:1|c", []string{"_private counter 1"}},
+
+	// Tags in names: InfluxDB's, Librato's, SignalFX's.
+	{"a.b,host=web-1,env=prod:1|c", []string{"a.b;env=prod;host=web-1 counter 1"}},
+	{"a.b#host=web-1,env=prod:1|c", []string{"a.b;env=prod;host=web-1 counter 1"}},
+	{"a.b[host=web-1,env=prod]:1|c", []string{"a.b;env=prod;host=web-1 counter 1"}},
+	{"a[host=web-1].b:1|c", []string{"a.b;host=web-1 counter 1"}},
+	{"a[b:1|c", []string{"ab counter 1"}},
+	{"a,:1|c", []string{"a counter 1"}},
+	{",k=v:1|c", []string{"bad no_name"}},
+	{"[k=v]:1|c", []string{"bad no_name"}},
+	{"a,flag,=x,k=,env=prod,env=dev:1|c", []string{"a;env=prod counter 1"}},
+	{"a,k=v:1|c|#k:w,z:y", []string{"a;k=w;z=y counter 1"}},
+	{"a," + strings.Repeat("k=v,", 300) + ":1|c", []string{"bad long_name"}},
+	{"a," + strings.Repeat("k=v,", 500) + ":1|c", []string{"bad long_name"}},
 
 	// Names, cleaned as etsy's are.
 	{"a b/c:1|c", []string{"a_b-c counter 1"}},
@@ -117,6 +144,8 @@ var lines = []struct {
 	{"a: 1|c", []string{"bad bad_value"}},
 	{"a:-1|ms", []string{"bad negative"}},
 	{"a:-1|h", []string{"a histogram -1"}},
+	{"a:-0|ms", []string{"a timer -0"}},
+	{"a:-.5|c\na:-5|g\na:-|c\na:.|ms", []string{"a counter -0.5", "a gauge by -5", "bad bad_value", "bad bad_value"}},
 
 	// Numbers.
 	{"a:.5|c\na:5.|c\na:1e3|c\na:1.5E-3|c", []string{"a counter 0.5", "a counter 5", "a counter 1000", "a counter 0.0015"}},
@@ -180,7 +209,7 @@ func TestReadingAValidLineAllocatesNothing(t *testing.T) {
 	key := make([]byte, 0, 256)
 	allocs := testing.AllocsPerRun(100, func() {
 		for sc.Reset(datagram); sc.Scan(); {
-			key = sc.AppendKey(key[:0])
+			key, _ = sc.AppendKey(key[:0], statsd.AllStyles)
 		}
 	})
 	if allocs != 0 {
@@ -231,9 +260,13 @@ func FuzzParse(f *testing.F) {
 
 // check is what aggregation and sinks rely on.
 func check(t *testing.T, s *statsd.Sample) {
-	key := string(s.AppendKey(nil))
+	raw, why := s.AppendKey(nil, statsd.AllStyles)
+	if why != statsd.OK {
+		return
+	}
+	key := string(raw)
 	switch {
-	case len(s.Name) == 0 || len(s.Name) > statsd.MaxName || len(key) > statsd.MaxName+2*statsd.MaxTags:
+	case len(key) == 0 || len(key) > statsd.MaxName+4*statsd.MaxTags:
 		t.Fatalf("key of %d bytes", len(key))
 	case strings.Trim(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.;=") != "":
 		t.Fatalf("key %q is not clean", key)
