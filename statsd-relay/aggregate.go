@@ -41,7 +41,7 @@ type aggregator struct {
 }
 
 func newAggregator(cfg Config, self *self) *aggregator {
-	a := &aggregator{cfg: cfg, self: self, prom: newExposition()}
+	a := &aggregator{cfg: cfg, self: self, prom: newExposition(cfg.Prometheus.rules)}
 	for _, p := range cfg.Percentiles {
 		a.percentiles = append(a.percentiles, newPercentile(p))
 	}
@@ -71,6 +71,7 @@ func (a *aggregator) merge() {
 		a.self.series[c].Set(float64(len(a.series[c])))
 	}
 	a.self.conflicts.Set(float64(a.prom.refused))
+	a.self.dropped.Set(float64(a.prom.dropped))
 }
 
 // empty takes all from a table.
@@ -125,7 +126,10 @@ func (a *aggregator) fold(c *cell, now time.Time) {
 		s.value += c.value
 		s.metric.set(s.value)
 	case timers:
-		s.metric.observe(c)
+		if c.spilled != nil {
+			s.metric.merge(c.spilled)
+		}
+		s.metric.observeAll(c.times.values, c.times.weights, c.plain)
 		a.self.sketched.Add(int64(s.times.merge(&c.times, a.cfg.TimerSamples)))
 	case sets:
 		a.self.members.Add(s.join(c.members, a.cfg.SetMembers))
@@ -245,7 +249,7 @@ func (a *aggregator) end(s *series, f *flush, now time.Time) {
 		if !idle {
 			f.sets = append(f.sets, point{s.key, n})
 		}
-		s.metric.set(n)
+		s.metric.settle(n)
 		s.members = nil
 	case timers:
 		if !idle {

@@ -74,8 +74,8 @@ func TestRoomInTheShardsIsGivenBack(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		flush()
-		if a.count != 0 || s.live.count != 0 || s.spare.count != 0 || len(a.prom.families) != 0 || len(a.prom.claims) != 0 {
-			t.Errorf("after all expired %d series, %d and %d cells, %d families are held", a.count, s.live.count, s.spare.count, len(a.prom.families))
+		if a.count != 0 || s.live.count != 0 || s.spare.count != 0 || len(a.prom.metrics.all) != 0 {
+			t.Errorf("after all expired %d series, %d and %d cells, %d shelves of metrics are held", a.count, s.live.count, s.spare.count, len(a.prom.metrics.all))
 		}
 		s.take([]byte("d:1|c"))
 		flush()
@@ -175,8 +175,8 @@ func TestWhatComesInCountsOnceOverManyScrapesAndShards(t *testing.T) {
 			t.Errorf("timer's %s = %v, want %v", s.name, s.value, want)
 		}
 	}
-	if m := a.series[timers]["t"].metric; m.times.count != 200 {
-		t.Errorf("the histogram has %d samples, want 200", m.times.count)
+	if m := a.series[timers]["t"].metric; m.count() != 200 {
+		t.Errorf("the histogram has %d samples, want 200", m.count())
 	}
 }
 

@@ -1,104 +1,95 @@
 package relay
 
 import (
+	"iter"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// exposition is what Prometheus gets of the statsd lines. Keys become names as
-// statsd_exporter makes them: view.addons.detail is view_addons_detail; tags
-// become labels. Counters go on counting over flushes; timers are histograms in
-// seconds; a set is a gauge of how many members the last interval had.
+// exposition is what Prometheus gets of the statsd lines. Mappings say what keys
+// become; those that none matches become names as statsd_exporter makes them:
+// view.addons.detail is view_addons_detail, and tags become labels. Counters go on
+// counting over flushes; timers are histograms in seconds; a set is a gauge of how
+// many members the last interval had.
 //
 // A name belongs to the type that had it first, with all the names that its
 // samples and OpenMetrics make of it, so that no key can break the page.
 type exposition struct {
-	families map[string]*family
-	claims   map[string]*family // every name that is taken
-	refused  int                // series without a metric
-}
+	rules   *rules
+	metrics shelves
 
-// family is one metric name.
-type family struct {
-	name    string
-	class   class
-	metrics map[string]*metric // by labels
+	refused int    // series without a metric
+	dropped int    // series that a mapping drops
+	nowhere metric // theirs
 }
 
 // metric is one series of Prometheus. Two keys that make the same name share it.
-// A nil metric takes what it is given and forgets it.
+// A nil metric takes what it is given and forgets it, as does one without a rule.
+// There is one for each key: 80 bytes.
 type metric struct {
-	family  *family
-	id      string
-	keys    int // of statsd that share it
-	labels  []*dto.LabelPair
-	created time.Time
-	value   float64
-	times   *histogram
+	histogram
+	id      string // a key without tags, or what identify made
+	created int64  // in Unix milliseconds
+	seen    uint32 // in Unix seconds; kept only if the rule has a ttl
+	keys    uint32 // of statsd that share it
 }
 
-func newExposition() *exposition {
-	return &exposition{families: map[string]*family{}, claims: map[string]*family{}}
-}
+func newExposition(r *rules) *exposition { return &exposition{rules: r} }
 
-// kinds and helps are what each class becomes.
-var (
-	kinds = [classes]dto.MetricType{dto.MetricType_COUNTER, dto.MetricType_GAUGE, dto.MetricType_HISTOGRAM, dto.MetricType_GAUGE}
-	helps = [classes]string{"Statsd counter.", "Statsd gauge.", "Statsd timer.", "Members of a statsd set in the last flush."}
-)
-
-// enter returns the metric for a key, nil if its name is another type's.
+// enter returns the metric for a key, nil if its name is another type's. plain is
+// for timers whose values are not milliseconds. It keeps the key.
 func (e *exposition) enter(key string, c class, plain bool) *metric {
-	name, tags := splitKey(key)
-	name = mangle(name)
-	f, ok := e.families[name]
-	if !ok {
-		f = e.claim(name, c)
+	id, r := e.rules.resolve(key, c, plain)
+	if r == nil {
+		e.dropped++
+		return &e.nowhere
 	}
-	if f == nil || f.class != c {
+	m, namesake := e.metrics.find(id)
+	if namesake == nil && e.taken(mangle(id), r.kind) || namesake != nil && !namesake.rule.alike(r) {
 		e.refused++
 		return nil
 	}
-	labels := labelPairs(tags)
-	id := labelID(labels)
-	m, ok := f.metrics[id]
-	if !ok {
-		m = &metric{family: f, id: id, labels: labels, created: time.Now()}
-		if c == timers {
-			m.times = newHistogram(plain)
-		}
-		f.metrics[id] = m
+	if m == nil {
+		m = &metric{id: id, histogram: histogram{rule: r, shift: r.shift}}
+		m.restart(time.Now())
+		e.metrics.insert(m)
 	}
 	m.keys++
 	return m
 }
 
-// claim makes a family, unless one of its names is taken.
-func (e *exposition) claim(name string, c class) *family {
-	names := claimed(name, kinds[c])
-	if slices.ContainsFunc(names, func(n string) bool { return e.claims[n] != nil }) {
-		return nil
+// leave gives up one key's share of m.
+func (e *exposition) leave(m *metric) {
+	switch {
+	case m == nil:
+		e.refused--
+	case m == &e.nowhere:
+		e.dropped--
+	default:
+		if m.keys--; m.keys == 0 {
+			e.metrics.remove(m)
+			delete(m.rule.summaries, m)
+		}
 	}
-	f := &family{name: name, class: c, metrics: map[string]*metric{}}
-	e.families[name] = f
-	for _, n := range names {
-		e.claims[n] = f
-	}
-	return f
 }
 
-// claimed lists the names that a metric takes: its own, those of its samples, and
+// taken tells whether a new family would have a name of another's.
+func (e *exposition) taken(name string, kind dto.MetricType) bool {
+	return slices.ContainsFunc(claimed(name, kind), func(n string) bool { return e.holder(n) != nil })
+}
+
+// claimed lists the names that a family takes: its own, those of its samples, and
 // for a counter that without _total, which is its family's in OpenMetrics.
 func claimed(name string, kind dto.MetricType) []string {
 	switch kind {
 	case dto.MetricType_COUNTER:
-		return []string{name, strings.TrimSuffix(name, "_total")}
+		if bare, ok := strings.CutSuffix(name, "_total"); ok {
+			return []string{name, bare}
+		}
 	case dto.MetricType_HISTOGRAM:
 		return []string{name, name + "_bucket", name + "_sum", name + "_count"}
 	case dto.MetricType_SUMMARY:
@@ -107,159 +98,307 @@ func claimed(name string, kind dto.MetricType) []string {
 	return []string{name}
 }
 
-// leave gives up one key's share of m.
-func (e *exposition) leave(m *metric) {
-	if m == nil {
-		e.refused--
+// suffixes are what claimed adds or takes away.
+var suffixes = [...]string{"_bucket", "_sum", "_count", "_total"}
+
+// holder returns a metric of the family that has taken the name, nil if none has.
+func (e *exposition) holder(taken string) *metric {
+	if m := e.metrics.first(taken); m != nil {
+		return m
+	}
+	if m := e.metrics.first(taken + "_total"); m != nil && m.rule.kind == dto.MetricType_COUNTER {
+		return m
+	}
+	for _, suffix := range suffixes {
+		base, ok := strings.CutSuffix(taken, suffix)
+		if !ok {
+			continue
+		}
+		if m := e.metrics.first(base); m != nil && slices.Contains(claimed(base, m.rule.kind), taken) {
+			return m
+		}
+	}
+	return nil
+}
+
+// absent is whether nobody sees the metric.
+func (m *metric) absent() bool { return m == nil || m.rule == nil }
+
+// touch is before every sample: a metric that was stale starts anew.
+func (m *metric) touch() {
+	if m.rule.ttl == 0 {
 		return
 	}
-	if m.keys--; m.keys > 0 {
-		return
+	now := time.Now()
+	if m.stale(now) {
+		m.restart(now)
 	}
-	f := m.family
-	if delete(f.metrics, m.id); len(f.metrics) > 0 {
-		return
-	}
-	delete(e.families, f.name)
-	for _, n := range claimed(f.name, kinds[f.class]) {
-		delete(e.claims, n)
+	m.seen = uint32(now.Unix())
+}
+
+// stale is whether the metric has been without samples for longer than its ttl,
+// by less than two seconds.
+func (m *metric) stale(now time.Time) bool {
+	return m.rule.ttl > 0 && now.Unix()-int64(m.seen) > int64((m.rule.ttl+time.Second-1)/time.Second)
+}
+
+// restart forgets all samples.
+func (m *metric) restart(now time.Time) {
+	m.created, m.seen = now.UnixMilli(), uint32(now.Unix())
+	m.buckets, m.value, m.carry, m.shift = nil, 0, 0, m.rule.shift
+	if m.rule.kind == dto.MetricType_SUMMARY {
+		m.rule.summaries[m] = newSummary(m.rule, now)
 	}
 }
 
+// add adds to a counter, which never falls.
 func (m *metric) add(v float64) {
-	if m != nil {
-		m.value += v
+	if m.absent() {
+		return
 	}
+	m.touch()
+	m.value += max(0, m.rule.shown(v, true))
 }
 
 func (m *metric) set(v float64) {
-	if m != nil {
-		m.value = v
+	if m.absent() {
+		return
+	}
+	m.touch()
+	m.value = m.rule.shown(v, true)
+}
+
+// settle sets the value to what no sample has brought: that of a set whose
+// interval is over.
+func (m *metric) settle(v float64) {
+	if !m.absent() {
+		m.value = m.rule.shown(v, true)
 	}
 }
 
 // atLeast raises the value to v: a set shows the last interval's members, or
 // those of the running one once they are more.
 func (m *metric) atLeast(v float64) {
-	if m != nil {
-		m.value = max(m.value, v)
-	}
-}
-
-// observe adds the times of a cell.
-func (m *metric) observe(c *cell) {
-	if m == nil {
+	if m.absent() {
 		return
 	}
-	if c.spilled != nil {
-		m.times.merge(c.spilled)
-	}
-	c.times.each(m.times.observe)
+	m.touch()
+	m.value = max(m.value, m.rule.shown(v, true))
 }
 
-// gather renders everything, but for names that are in reserved; it returns how
-// many series those have.
-func (e *exposition) gather(reserved map[string]bool) (all []*dto.MetricFamily, hidden int) {
-	for _, f := range e.families {
-		if slices.ContainsFunc(claimed(f.name, kinds[f.class]), func(n string) bool { return reserved[n] }) {
-			hidden += len(f.metrics)
-			continue
+// observeAll adds a timer's values, in milliseconds unless they are plain.
+// Without weights each counts once.
+func (m *metric) observeAll(values, weights []float64, plain bool) {
+	if m.absent() || len(values) == 0 {
+		return
+	}
+	m.touch()
+	to := m.sink()
+	for i, v := range values {
+		n := uint64(1)
+		if weights != nil {
+			n = m.times(weights[i])
 		}
-		all = append(all, f.proto())
+		if n > 0 {
+			to.insert(m.rule.shown(v, plain), n)
+		}
 	}
-	return all, hidden
+	m.settled(to)
 }
 
-func (f *family) proto() *dto.MetricFamily {
-	p := &dto.MetricFamily{Name: &f.name, Help: proto.String(helps[f.class]), Type: kinds[f.class].Enum()}
-	for _, id := range sortedKeys(f.metrics) {
-		p.Metric = append(p.Metric, f.metrics[id].proto())
+// merge adds what a shard could not hold one by one.
+func (m *metric) merge(h *histogram) {
+	if m.absent() {
+		return
 	}
-	return p
+	m.touch()
+	to := m.sink()
+	to.mergeScaled(h, m.rule.shown(1, true))
+	m.settled(to)
 }
 
-func (m *metric) proto() *dto.Metric {
-	p := &dto.Metric{Label: m.labels}
-	switch m.family.class {
-	case counters:
-		p.Counter = &dto.Counter{Value: proto.Float64(m.value), CreatedTimestamp: timestamppb.New(m.created)}
-	case timers:
-		p.Histogram = m.times.proto()
-		p.Histogram.CreatedTimestamp = timestamppb.New(m.created)
+// sink is where samples go: the metric's own histogram, or a summary's window.
+func (m *metric) sink() *histogram {
+	if s := m.rule.summaries[m]; s != nil {
+		return s.window(m.rule, time.Now())
+	}
+	return &m.histogram
+}
+
+// settled starts a histogram anew that has more buckets than its buckets can be.
+func (m *metric) settled(to *histogram) {
+	if len(to.buckets) > maxBuckets {
+		m.restart(time.Now())
+	}
+}
+
+// family renders what all metrics of a name have in common.
+func (m *metric) family(to *dto.MetricFamily) {
+	set(&to.Name, mangle(m.id))
+	set(&to.Help, m.rule.help)
+	set(&to.Type, m.rule.kind)
+}
+
+// draw renders the metric into d, whose memory it uses.
+func (m *metric) draw(d *dto.Metric, now time.Time) {
+	d.Label = drawLabels(d.Label, m.id)
+	switch m.rule.kind {
+	case dto.MetricType_COUNTER:
+		c := &d.Counter
+		keep(c)
+		set(&(*c).Value, m.value)
+		stamp(&(*c).CreatedTimestamp, m.created)
+	case dto.MetricType_HISTOGRAM:
+		h := &d.Histogram
+		keep(h)
+		m.histogram.draw(*h)
+		stamp(&(*h).CreatedTimestamp, m.created)
+	case dto.MetricType_SUMMARY:
+		s := &d.Summary
+		keep(s)
+		m.rule.summaries[m].draw(*s, m.rule, now)
+		stamp(&(*s).CreatedTimestamp, m.created)
 	default:
-		p.Gauge = &dto.Gauge{Value: proto.Float64(m.value)}
+		g := &d.Gauge
+		keep(g)
+		set(&(*g).Value, m.value)
 	}
-	return p
 }
 
-// gather brings everything up to date and renders it, by name.
-func (r *Relay) gather() ([]*dto.MetricFamily, error) {
-	r.agg.mu.Lock()
-	defer r.agg.mu.Unlock()
-	if r.udp != nil {
-		r.udp.countDrops()
+// keep makes the message unless there is one.
+func keep[T any](field **T) {
+	if *field == nil {
+		*field = new(T)
 	}
-	r.agg.merge()
-	own, err := prometheus.Gatherer(r.self.registry.Prometheus()).Gather()
-	reserved := map[string]bool{}
-	for _, f := range own {
-		for _, n := range claimed(f.GetName(), f.GetType()) {
-			reserved[n] = true
-		}
-	}
-	all, hidden := r.agg.prom.gather(reserved)
-	r.self.reserved.Set(float64(hidden))
-	all = append(all, own...)
-	slices.SortFunc(all, func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) })
-	return all, err
 }
 
-// mangle makes a Prometheus name of a key as statsd_exporter does
-// (pkg/mapper/escape.go): all but letters, digits and '_' becomes '_', a run of
-// dashes one, and one goes before a leading digit.
-func mangle(key string) string {
-	b := make([]byte, 0, len(key)+1)
-	if key[0] >= '0' && key[0] <= '9' {
-		b = append(b, '_')
-	}
-	for i := range len(key) {
-		switch c := key[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_':
-			b = append(b, c)
-		case c == '-' && i > 0 && key[i-1] == '-':
-		default:
-			b = append(b, '_')
-		}
-	}
-	return string(b)
+func stamp(field **timestamppb.Timestamp, ms int64) {
+	keep(field)
+	(*field).Seconds, (*field).Nanos = ms/1000, int32(ms%1000)*1e6
 }
 
-// labelPairs makes labels of ";name=value;…". Names that Prometheus keeps for itself
-// are set apart; of two equal ones the first is kept, and a part that is no tag
-// is left out.
-func labelPairs(tags string) []*dto.LabelPair {
-	var pairs []*dto.LabelPair
-	for tag := range strings.SplitSeq(tags, ";") {
-		name, value, _ := strings.Cut(tag, "=")
-		if name == "" || value == "" {
-			continue
-		}
-		name = mangle(name)
-		if strings.HasPrefix(name, "__") || name == "le" || name == "quantile" {
-			name = "tag_" + strings.TrimLeft(name, "_")
-		}
-		if !slices.ContainsFunc(pairs, func(p *dto.LabelPair) bool { return p.GetName() == name }) {
-			pairs = append(pairs, &dto.LabelPair{Name: &name, Value: &value})
-		}
-	}
-	slices.SortFunc(pairs, func(a, b *dto.LabelPair) int { return strings.Compare(a.GetName(), b.GetName()) })
-	return pairs
+// shelves hold metrics in the order of the page: by name, then labels. A shelf is
+// bounded, so that one more moves a few of them only.
+type shelves struct {
+	all [][]*metric // none is empty
+	// Names with the suffixes that claimed knows are few; while there are none of
+	// one, nobody has to look for them.
+	suffixed [len(suffixes)]int
 }
 
-func labelID(labels []*dto.LabelPair) string {
-	var b strings.Builder
-	for _, l := range labels {
-		b.WriteString(l.GetName() + "\xff" + l.GetValue() + "\xff")
+// shelfSize is one page of memory.
+const shelfSize = 512
+
+// seek returns where the first metric is that is not before id.
+func (s *shelves) seek(id string) (shelf, at int) {
+	before := func(m *metric, id string) int { return compareIDs(m.id, id) }
+	shelf, ok := slices.BinarySearchFunc(s.all, id, func(all []*metric, id string) int { return before(all[0], id) })
+	if ok {
+		return shelf, 0
 	}
-	return b.String()
+	if shelf > 0 {
+		if at, _ := slices.BinarySearchFunc(s.all[shelf-1], id, before); at < len(s.all[shelf-1]) {
+			return shelf - 1, at
+		}
+	}
+	return shelf, 0
+}
+
+// at returns a metric, nil where there is none.
+func (s *shelves) at(shelf, at int) *metric {
+	switch {
+	case at < 0 && shelf > 0:
+		last := s.all[shelf-1]
+		return last[len(last)-1]
+	case at < 0 || shelf >= len(s.all):
+		return nil
+	}
+	return s.all[shelf][at]
+}
+
+// find returns the metric with the id, and one with the same name.
+func (s *shelves) find(id string) (m, namesake *metric) {
+	shelf, at := s.seek(id)
+	m, before := s.at(shelf, at), s.at(shelf, at-1)
+	switch {
+	case m != nil && compareIDs(m.id, id) == 0:
+		return m, m
+	case m != nil && sameName(m.id, id):
+		return nil, m
+	case before != nil && sameName(before.id, id):
+		return nil, before
+	}
+	return nil, nil
+}
+
+// first returns the first metric of a name.
+func (s *shelves) first(name string) *metric {
+	for i, suffix := range suffixes {
+		if strings.HasSuffix(name, suffix) && s.suffixed[i] == 0 {
+			return nil
+		}
+	}
+	if m := s.at(s.seek(name)); m != nil && sameName(m.id, name) {
+		return m
+	}
+	return nil
+}
+
+// from ranges over the metrics from id on, "" for all.
+func (s *shelves) from(id string) iter.Seq[*metric] {
+	return func(yield func(*metric) bool) {
+		shelf, at := s.seek(id)
+		for ; shelf < len(s.all); shelf, at = shelf+1, 0 {
+			for _, m := range s.all[shelf][at:] {
+				if !yield(m) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (s *shelves) insert(m *metric) {
+	s.count(m, 1)
+	shelf, at := s.seek(m.id)
+	if at == 0 && shelf > 0 { // it goes behind the shelf before as well, and that is easier
+		shelf--
+		at = len(s.all[shelf])
+	}
+	switch {
+	case len(s.all) == 0:
+		s.all = append(s.all, nil)
+	case len(s.all[shelf]) == shelfSize && at == shelfSize:
+		shelf, at = shelf+1, 0 // keys that come in order fill their shelves
+		s.all = slices.Insert(s.all, shelf, nil)
+	case len(s.all[shelf]) == shelfSize:
+		half := slices.Clone(s.all[shelf][shelfSize/2:])
+		clear(s.all[shelf][shelfSize/2:])
+		s.all[shelf] = s.all[shelf][:shelfSize/2]
+		s.all = slices.Insert(s.all, shelf+1, half)
+		if at > shelfSize/2 {
+			shelf, at = shelf+1, at-shelfSize/2
+		}
+	}
+	s.all[shelf] = slices.Insert(s.all[shelf], at, m)
+}
+
+func (s *shelves) remove(m *metric) {
+	s.count(m, -1)
+	shelf, at := s.seek(m.id)
+	s.all[shelf] = slices.Delete(s.all[shelf], at, at+1)
+	if len(s.all[shelf]) == 0 {
+		s.all = slices.Delete(s.all, shelf, shelf+1)
+	}
+}
+
+// count notes the suffix of a metric's name.
+func (s *shelves) count(m *metric, by int) {
+	bare, _ := splitKey(m.id)
+	for i, suffix := range suffixes {
+		// The '_' may be any character in a key.
+		if n := len(bare) - len(suffix); n >= 0 && strings.HasSuffix(bare, suffix[1:]) && !verbatimName[bare[n]] {
+			s.suffixed[i] += by
+		}
+	}
 }

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"flag"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -36,6 +37,8 @@ func get(t *testing.T, r *Relay, path, accept string) (body string, resp *http.R
 }
 
 const openMetrics = "application/openmetrics-text; version=1.0.0"
+
+const protobuf = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"
 
 // lines feeds a relay without sockets.
 func lines(t *testing.T, cfg Config, text string) *Relay {
@@ -96,7 +99,7 @@ func TestNoNameBreaksTheMetricsPage(t *testing.T) {
 	}, "\n"))
 	mine := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "mine", Help: "Another's."})
 	r.Registerer().MustRegister(mine)
-	for _, accept := range []string{"text/plain", openMetrics, "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited"} {
+	for _, accept := range []string{"text/plain", openMetrics, protobuf} {
 		body, resp := get(t, r, "/metrics", accept)
 		if resp.StatusCode != http.StatusOK {
 			t.Fatalf("%s: status %d: %s", accept, resp.StatusCode, body)
@@ -194,48 +197,65 @@ func TestHistogramsAreAsClientGolangs(t *testing.T) {
 		{"wide", func(i int) float64 { return math.Pow(1.07, float64(i%600)) }}, // more than 160 buckets
 		{"negative", func(i int) float64 { return float64(i%200) - 100 }},
 		{"one", func(int) float64 { return 250 }},
+		{"tiny and huge", func(i int) float64 { return math.Pow(10, float64(i%200)-100) }},
 	} {
-		ours := newHistogram(true)
-		theirs := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "h", Buckets: plainBuckets, NativeHistogramBucketFactor: 1.1})
-		halves := [2]*histogram{newHistogram(true), newHistogram(true)}
-		for i := range 3000 {
-			ours.observe(c.values(i), 1)
-			theirs.Observe(c.values(i))
-			halves[i%2].observe(c.values(i), 1)
+		for _, factor := range []float64{1.001, 1.01, 1.1, 1.5, 3, 300, 65536} {
+			t.Run(fmt.Sprint(c.name, " by ", factor), func(t *testing.T) {
+				t.Parallel()
+				compareWithClientGolang(t, factor, c.values)
+			})
 		}
-		var m dto.Metric
-		if err := theirs.Write(&m); err != nil {
-			t.Fatal(err)
-		}
-		want, got := m.Histogram, ours.proto()
-		if c.name == "wide" { // client_golang was not told to bound it
-			if n := len(ours.positive); n > maxBuckets || ours.shift == 0 {
-				t.Errorf("%d buckets, the limit is %d", n, maxBuckets)
-			}
-			continue
-		}
-		if want.GetSampleCount() != got.GetSampleCount() || want.GetSchema() != got.GetSchema() || want.GetZeroCount() != got.GetZeroCount() {
-			t.Errorf("%s: got %v, want %v", c.name, got, want)
+	}
+}
+
+func compareWithClientGolang(t *testing.T, factor float64, values func(i int) float64) {
+	ours := histogramFor(t, Prometheus{NativeFactor: factor}, true)
+	theirs := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "h", Buckets: plainBuckets, NativeHistogramBucketFactor: factor, NativeHistogramMaxBucketNumber: 160})
+	halves := [2]*histogram{histogramFor(t, Prometheus{NativeFactor: factor}, true), histogramFor(t, Prometheus{NativeFactor: factor}, true)}
+	for i := range 3000 {
+		ours.observe(values(i), 1)
+		theirs.Observe(values(i))
+		halves[i%2].observe(values(i), 1)
+	}
+	var m dto.Metric
+	if err := theirs.Write(&m); err != nil {
+		t.Fatal(err)
+	}
+	halves[0].merge(halves[1])
+	want := m.Histogram
+	for name, got := range map[string]*dto.Histogram{"whole": drawnOf(ours), "merged of halves": drawnOf(halves[0])} {
+		if want.GetSampleCount() != got.GetSampleCount() || want.GetSchema() != got.GetSchema() || want.GetZeroCount() != got.GetZeroCount() || math.Abs(want.GetSampleSum()-got.GetSampleSum()) > 1e-9*math.Abs(want.GetSampleSum()) {
+			t.Errorf("%s: got %v, want %v", name, got, want)
 		}
 		if diff := cmp.Diff(expanded(want.PositiveSpan, want.PositiveDelta), expanded(got.PositiveSpan, got.PositiveDelta)); diff != "" {
-			t.Errorf("%s: positive buckets: %s", c.name, diff)
+			t.Errorf("%s: positive buckets: %s", name, diff)
 		}
 		if diff := cmp.Diff(expanded(want.NegativeSpan, want.NegativeDelta), expanded(got.NegativeSpan, got.NegativeDelta)); diff != "" {
-			t.Errorf("%s: negative buckets: %s", c.name, diff)
+			t.Errorf("%s: negative buckets: %s", name, diff)
 		}
 		for i, b := range want.Bucket {
 			if got.Bucket[i].GetCumulativeCount() != b.GetCumulativeCount() {
-				t.Errorf("%s: le %v: %d, want %d", c.name, b.GetUpperBound(), got.Bucket[i].GetCumulativeCount(), b.GetCumulativeCount())
+				t.Errorf("%s: le %v: %d, want %d", name, b.GetUpperBound(), got.Bucket[i].GetCumulativeCount(), b.GetCumulativeCount())
 			}
 		}
-		halves[0].merge(halves[1])
-		if diff := cmp.Diff(expanded(got.PositiveSpan, got.PositiveDelta), func() map[int32]int64 {
-			p := halves[0].proto()
-			return expanded(p.PositiveSpan, p.PositiveDelta)
-		}()); diff != "" {
-			t.Errorf("%s: merged of halves: %s", c.name, diff)
-		}
 	}
+}
+
+// histogramFor is a histogram as an unmapped timer has it.
+func histogramFor(t testing.TB, p Prometheus, plain bool) *histogram {
+	t.Helper()
+	p, err := p.withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := p.rules.rule(ruleKey{class: timers, plain: plain})
+	return &histogram{rule: r, shift: r.shift}
+}
+
+func drawnOf(h *histogram) *dto.Histogram {
+	d := &dto.Histogram{}
+	h.draw(d)
+	return d
 }
 
 // expanded is what spans and deltas stand for, without the empty buckets that
@@ -264,8 +284,8 @@ func TestSampleRatesWeighInHistograms(t *testing.T) {
 	for range 300 {
 		h.observe(100, 1/.3)
 	}
-	if h.count != 1000 {
-		t.Errorf("300 samples at a rate of 0.3 count %d, want 1000", h.count)
+	if h.count() != 1000 {
+		t.Errorf("300 samples at a rate of 0.3 count %d, want 1000", h.count())
 	}
 }
 

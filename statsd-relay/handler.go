@@ -9,8 +9,6 @@ import (
 	"io"
 	"net/http"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 //go:embed status.html status.css
@@ -28,9 +26,7 @@ func (r *Relay) Handler() http.Handler {
 	}).ParseFS(assets, "status.html"))
 
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(r.Gatherer(), promhttp.HandlerOpts{
-		EnableOpenMetrics: true, ErrorHandling: promhttp.ContinueOnError, ErrorLog: errorLog{r}, Timeout: 30 * time.Second,
-	}))
+	mux.Handle("GET /metrics", newScraper(r))
 	hash := sha256.Sum256(css)
 	policy := fmt.Sprintf("default-src 'none'; style-src 'sha256-%s'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 		base64.StdEncoding.EncodeToString(hash[:]))
@@ -52,11 +48,6 @@ func (r *Relay) Handler() http.Handler {
 	})
 	return mux
 }
-
-// errorLog takes promhttp's errors.
-type errorLog struct{ r *Relay }
-
-func (l errorLog) Println(v ...any) { l.r.log.Error("metrics page", "error", fmt.Sprint(v...)) }
 
 // report is what the status page shows.
 type report struct {

@@ -55,6 +55,8 @@ type Config struct {
 	ReceiveBuffer int           // bytes the kernel may hold of each UDP socket; 0 is 8 MiB
 	TCPConns      int           // connections at a time; 0 is 1,024
 	TCPIdle       time.Duration // after which a silent connection is closed; 0 is 5 min
+
+	Prometheus Prometheus `yaml:"prometheus"`
 }
 
 // Overflow is the series that samples of new series count under once there are
@@ -95,7 +97,9 @@ func (c Config) withDefaults() (Config, error) {
 			return c, fmt.Errorf("statsd-relay: graphite %q: give host:port, as graphite.example.org:2003: %w", c.Graphite, err)
 		}
 	}
-	return c, nil
+	var err error
+	c.Prometheus, err = c.Prometheus.withDefaults()
+	return c, err
 }
 
 // Relay listens, aggregates and sends. Its methods are safe for concurrent use.

@@ -33,6 +33,7 @@ type self struct {
 	last      *metrics.Gauge
 	conflicts *metrics.Gauge
 	reserved  *metrics.Gauge
+	dropped   *metrics.Gauge
 
 	sinkFlushes *metrics.CounterVec
 	sinkPoints  *metrics.CounterVec
@@ -106,9 +107,9 @@ func (s *self) declareSeries(reg *metrics.Registry) {
 	s.duration = reg.Histogram(metrics.Desc{Name: "relay_flush_duration_seconds", Help: "Time to merge, compute and hand over one flush."}).With()
 	s.lag = reg.Gauge(metrics.Desc{Name: "relay_flush_lag_seconds", Help: "How late the last flush began."}).With()
 	s.last = reg.Gauge(metrics.Desc{Name: "relay_last_flush_timestamp_seconds", Help: "When the last flush ended, in Unix time."}).With()
-	refused := reg.Gauge(metrics.Desc{Name: "relay_prometheus_refused_series", Help: "Series that Graphite gets and /metrics does not: their name is taken by another type (conflict) or by a metric that is not statsd's (reserved).",
-		Labels: []metrics.Label{metrics.L("reason", "conflict", "reserved")}})
-	s.conflicts, s.reserved = refused.With("conflict"), refused.With("reserved")
+	refused := reg.Gauge(metrics.Desc{Name: "relay_prometheus_refused_series", Help: "Series that Graphite gets and /metrics does not: their name is taken by another type (conflict) or by a metric that is not statsd's (reserved), or their mapping drops them or gives them no name (dropped).",
+		Labels: []metrics.Label{metrics.L("reason", "conflict", "reserved", "dropped")}})
+	s.conflicts, s.reserved, s.dropped = refused.With("conflict"), refused.With("reserved"), refused.With("dropped")
 }
 
 func (s *self) declareSinks(reg *metrics.Registry) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"go/build"
 	"net"
 	"net/http"
 	"os"
@@ -19,8 +20,8 @@ import (
 // engine is one row of the table: what it needs, how it starts, when it is ready.
 type engine struct {
 	name     string
-	debian   string   // packages
-	binaries []string // all must be there; looked for in PATH and in the sbin folders
+	debian   string   // packages; "" is none: .ci/install has Go build it
+	binaries []string // all must be there; looked for in PATH, in the sbin folders and in Go's bin
 	ports    int      // how many free ports it gets
 	user     string   // that it must run as when we are root
 	// command starts it in the foreground. nil: nothing runs, the tests start the binary themselves.
@@ -134,9 +135,18 @@ func engines() []engine {
 		},
 		program("promtool", "prometheus", "PROMTOOL"),
 		program("amtool", "prometheus-alertmanager", "AMTOOL"),
+		program("statsd_exporter", "", "STATSD_EXPORTER"),
 		program("chromium", "chromium", "CHROMIUM"),
 		program("firefox-esr", "firefox-esr", "FIREFOX"),
 	}
+}
+
+// how says how to install the engine.
+func (e engine) how() string {
+	if e.debian == "" {
+		return ".ci/install"
+	}
+	return "Debian: apt-get install " + e.debian
 }
 
 // program is an engine that tests start themselves; they only need to know where it is.
@@ -317,7 +327,7 @@ func find(binary string) string {
 	if path, err := exec.LookPath(binary); err == nil {
 		return path
 	}
-	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/sbin"} {
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin", "/sbin", filepath.Join(build.Default.GOPATH, "bin")} {
 		if path, err := exec.LookPath(filepath.Join(dir, binary)); err == nil {
 			return path
 		}

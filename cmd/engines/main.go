@@ -118,7 +118,7 @@ func startAll(ctx context.Context, chosen []engine, dir string) (s started, err 
 			s.env = append(s.env, vars...)
 			switch {
 			case errors.Is(err, exec.ErrNotFound):
-				s.missing = append(s.missing, fmt.Sprintf("%s: %v (Debian: apt-get install %s)", e.name, err, e.debian))
+				s.missing = append(s.missing, fmt.Sprintf("%s: %v (%s)", e.name, err, e.how()))
 			case err != nil:
 				failures = append(failures, fmt.Errorf("%s: %w", e.name, err))
 			}
