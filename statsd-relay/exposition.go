@@ -196,9 +196,7 @@ func (m *metric) proto() *dto.Metric {
 func (r *Relay) gather() ([]*dto.MetricFamily, error) {
 	r.agg.mu.Lock()
 	defer r.agg.mu.Unlock()
-	if r.udp != nil {
-		r.udp.countDrops()
-	}
+	r.countDrops()
 	r.agg.merge()
 	own, err := prometheus.Gatherer(r.self.registry.Prometheus()).Gather()
 	reserved := map[string]bool{}
