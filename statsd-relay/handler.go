@@ -83,13 +83,8 @@ type badReport struct {
 
 func (r *Relay) report() report {
 	rep := report{Now: time.Now().UTC(), Flush: r.cfg.Flush, Ready: r.ready.Load(), Limit: r.cfg.MaxSeries}
-	if udp, tcp := r.Addr(); udp != nil || tcp != nil {
-		if udp != nil {
-			rep.Listens = append(rep.Listens, "udp "+udp.String())
-		}
-		if tcp != nil {
-			rep.Listens = append(rep.Listens, "tcp "+tcp.String())
-		}
+	for _, l := range r.in {
+		rep.Listens = append(rep.Listens, l.transport()+" "+l.addr().String())
 	}
 	rep.Series, rep.Top = r.agg.shown()
 	for _, s := range r.sinks {

@@ -242,7 +242,7 @@ func TestASocketThatFailsEndsTheRun(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- r.Run(context.Background()) }()
 	eventually(t, "it to be ready", r.ready.Load)
-	r.udp.readers[1].conn.Close()
+	r.in[0].(*packetListener).readers[1].conn.Close()
 	select {
 	case err := <-done:
 		if !errors.Is(err, net.ErrClosed) {

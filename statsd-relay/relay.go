@@ -37,7 +37,8 @@ import (
 // Config says where to listen and what to do. Its zero value listens nowhere and
 // aggregates what the program itself feeds, every 10 s.
 type Config struct {
-	UDP, TCP string // addresses to listen on, as "127.0.0.1:8125"; "" is not at all
+	UDP, TCP string // addresses to listen on, as "127.0.0.1:8125,[::1]:8125"; "" is not at all
+	Listen   Listen // further ways in, and hand-over
 
 	Flush       time.Duration // how often Graphite gets a point of each series; 0 is 10 s
 	Percentiles []float64     // of timers; negative ones are taken from the top; nil is 90
@@ -81,6 +82,10 @@ func (c Config) withDefaults() (Config, error) {
 	c.ReceiveBuffer = cmp.Or(c.ReceiveBuffer, 8<<20)
 	c.TCPConns = cmp.Or(c.TCPConns, 1024)
 	c.TCPIdle = cmp.Or(c.TCPIdle, 5*time.Minute)
+	var err error
+	if c.Listen, err = c.Listen.withDefaults(); err != nil {
+		return c, err
+	}
 	switch {
 	case c.Flush < 0 || c.Backlog < 0 || c.MaxSeries < 0 || c.TimerSamples < 0 || c.SetMembers < 0 || c.Readers < 0 || c.ReceiveBuffer < 0 || c.TCPConns < 0 || c.TCPIdle < 0:
 		return c, errors.New("statsd-relay: limits and times can't be negative")
@@ -97,7 +102,6 @@ func (c Config) withDefaults() (Config, error) {
 			return c, fmt.Errorf("statsd-relay: graphite %q: give host:port, as graphite.example.org:2003: %w", c.Graphite, err)
 		}
 	}
-	var err error
 	c.Prometheus, err = c.Prometheus.withDefaults()
 	return c, err
 }
@@ -110,8 +114,7 @@ type Relay struct {
 	agg   *aggregator
 	feed  *shard
 	bad   badLines
-	udp   *udpListener
-	tcp   *tcpListener
+	in    []listener
 	sinks []sink
 
 	flushing  sync.Mutex // one flush at a time, so that sinks get them in order
@@ -142,16 +145,9 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	r.self = newSelf(metrics.New(nil), cfg)
 	r.agg = newAggregator(cfg, r.self)
 	r.feed = r.agg.newShard("feed", &r.bad)
-	if cfg.UDP != "" {
-		if r.udp, err = listenUDP(cfg, r.self, log, func() *shard { return r.agg.newShard("udp", &r.bad) }); err != nil {
-			return nil, err
-		}
-	}
-	if cfg.TCP != "" {
-		if r.tcp, err = listenTCP(cfg, r.self, log, r.agg.newShard("tcp", &r.bad)); err != nil {
-			r.closeListeners()
-			return nil, err
-		}
+	sockets := listening{cfg, r.self, log, func(transport string) *shard { return r.agg.newShard(transport, &r.bad) }}
+	if r.in, err = sockets.open(); err != nil {
+		return nil, err
 	}
 	if cfg.Graphite != "" {
 		r.sinks = append(r.sinks, newCarbon(cfg, r.self, log))
@@ -159,15 +155,18 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	return r, nil
 }
 
-// Addr returns the addresses listened on, nil where there is none.
+// Addr returns the first addresses listened on, nil where there is none.
 func (r *Relay) Addr() (udp, tcp net.Addr) {
-	if r.udp != nil {
-		udp = r.udp.addr()
+	return r.first("udp"), r.first("tcp")
+}
+
+func (r *Relay) first(transport string) net.Addr {
+	for _, l := range r.in {
+		if l.transport() == transport {
+			return l.addr()
+		}
 	}
-	if r.tcp != nil {
-		tcp = r.tcp.addr()
-	}
-	return udp, tcp
+	return nil
 }
 
 // Run reads and flushes until ctx is done or a socket fails. Then it reads what the sockets still
@@ -185,11 +184,8 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	// A reader that fails ends the Run: a relay that is deaf must not look well.
 	readers, ctx := errgroup.WithContext(ctx)
-	if r.udp != nil {
-		readers.Go(func() error { return r.udp.run(ctx) })
-	}
-	if r.tcp != nil {
-		readers.Go(func() error { return r.tcp.run(ctx) })
+	for _, l := range r.in {
+		readers.Go(func() error { return l.run(ctx) })
 	}
 	r.ready.Store(true)
 	r.flushUntil(ctx)
@@ -209,14 +205,7 @@ func (r *Relay) Close() error {
 }
 
 func (r *Relay) closeListeners() {
-	r.closers.Do(func() {
-		if r.udp != nil {
-			r.udp.close()
-		}
-		if r.tcp != nil {
-			r.tcp.close()
-		}
-	})
+	r.closers.Do(func() { closeAll(r.in) })
 }
 
 // flushUntil flushes on the interval's multiples of wall time, so that every
@@ -253,14 +242,18 @@ func (r *Relay) flushAt(at time.Time) {
 	}
 	r.lastStamp = stamp
 	start := time.Now()
-	if r.udp != nil {
-		r.udp.countDrops()
-	}
+	r.countDrops()
 	f := r.agg.flush(time.Unix(stamp, 0))
 	for _, s := range r.sinks {
 		s.send(f)
 	}
 	r.self.flushed(time.Since(start))
+}
+
+func (r *Relay) countDrops() {
+	for _, l := range r.in {
+		l.countDrops()
+	}
 }
 
 // Flush ends the interval now and returns when every sink has it. The error
@@ -294,23 +287,6 @@ func (r *Relay) Catalogue() []metrics.Declared { return r.self.registry.Catalogu
 // Gatherer gathers the relay's own metrics and what came in as statsd lines, up
 // to the moment of gathering.
 func (r *Relay) Gatherer() prometheus.Gatherer { return prometheus.GathererFunc(r.gather) }
-
-// listenError says what to do when an address can't be had.
-func listenError(network, address string, err error) error {
-	if isInUse(err) {
-		return fmt.Errorf("statsd-relay: %s %s is in use: stop what listens there (ss -lnp | grep :%s), or choose another with --statsd-%s",
-			network, address, port(address), network)
-	}
-	return fmt.Errorf("statsd-relay: listen on %s %s: %w", network, address, err)
-}
-
-func port(address string) string {
-	_, p, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
-	}
-	return p
-}
 
 // sortedKeys are m's keys in order.
 func sortedKeys[V any](m map[string]V) []string {

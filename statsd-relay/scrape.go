@@ -164,9 +164,7 @@ func (r *Relay) page(kept bool, write func(*dto.MetricFamily) error) error {
 // statsd's.
 func (r *Relay) begin() (c *canvas, own []*dto.MetricFamily, err error) {
 	r.agg.mu.Lock()
-	if r.udp != nil {
-		r.udp.countDrops()
-	}
+	r.countDrops()
 	r.agg.merge()
 	r.agg.mu.Unlock()
 

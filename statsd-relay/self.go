@@ -46,7 +46,7 @@ type self struct {
 }
 
 // transports are the ways in.
-var transports = [...]string{"udp", "tcp", "feed"}
+var transports = [...]string{"udp", "tcp", "unixgram", "unix", "feed"}
 
 func newSelf(reg *metrics.Registry, cfg Config) *self {
 	s := &self{registry: reg, packets: map[string]*metrics.Counter{}, bytes: map[string]*metrics.Counter{}}
@@ -78,16 +78,16 @@ func (s *self) declareInput(reg *metrics.Registry) {
 	for _, r := range statsd.Reasons() {
 		s.bad[r] = bad.With(r.String())
 	}
-	packets := counter("relay_packets_total", "Datagrams (udp), reads (tcp) and values (feed) received.", metrics.L("transport", transports[:]...))
+	packets := counter("relay_packets_total", "Datagrams (udp, unixgram), pieces of streams (tcp, unix) and values (feed) received.", metrics.L("transport", transports[:]...))
 	bytes := counter("relay_received_bytes_total", "Bytes received.", metrics.L("transport", transports[:]...))
 	for _, t := range transports {
 		s.packets[t], s.bytes[t] = packets.With(t), bytes.With(t)
 	}
 	s.drops = counter("relay_kernel_drops_total", "Datagrams that the kernel dropped because a socket's receive buffer was full.").With()
 	s.rcvbuf = reg.Gauge(metrics.Desc{Name: "relay_receive_buffer_bytes", Help: "Receive buffer of each UDP socket, as the kernel granted it."}).With()
-	s.conns = reg.Gauge(metrics.Desc{Name: "relay_tcp_connections", Help: "Open TCP connections of senders."}).With()
-	s.refused = counter("relay_tcp_refused_total", "TCP connections closed at once because there were too many.").With()
-	s.idle = counter("relay_tcp_idle_total", "TCP connections closed because they were silent for too long.").With()
+	s.conns = reg.Gauge(metrics.Desc{Name: "relay_tcp_connections", Help: "Open connections of senders, over TCP and unix stream sockets."}).With()
+	s.refused = counter("relay_tcp_refused_total", "Such connections closed at once because there were too many.").With()
+	s.idle = counter("relay_tcp_idle_total", "Such connections closed because they were silent for too long.").With()
 }
 
 func (s *self) declareSeries(reg *metrics.Registry) {

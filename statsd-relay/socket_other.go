@@ -6,6 +6,9 @@ import (
 	"errors"
 	"net"
 	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // setReceiveBuffer asks for n bytes; what is granted is not known here.
@@ -20,12 +23,43 @@ func setReusePort(syscall.Conn) error { return errOneReader }
 
 func reusePort(string, string, syscall.RawConn) error { return errOneReader }
 
-func inode(syscall.Conn) (uint64, error) { return 0, nil }
-
 // kernelDrops are not told here.
-func kernelDrops(map[uint64]bool) (map[uint64]uint64, error) { return nil, nil }
+func kernelDrops(syscall.Conn) (uint32, error) { return 0, nil }
 
 // unacknowledged is not told here: what is written counts as sent.
 func unacknowledged(net.Conn) (int, error) { return 0, nil }
 
-func isInUse(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }
+// restrict can't be done here before a file is bound.
+func restrict(string, string, syscall.RawConn) error { return nil }
+
+func sleep(d time.Duration) { time.Sleep(d) }
+
+// datagrams receives the datagrams of one socket, one at a time.
+type datagrams struct {
+	raw    syscall.RawConn
+	memory []byte
+	n      int
+}
+
+func newDatagrams(conn syscall.Conn) (*datagrams, error) {
+	raw, err := conn.SyscallConn()
+	return &datagrams{raw: raw, memory: make([]byte, datagram)}, err
+}
+
+func (b *datagrams) free() {}
+
+// receive reads a datagram. If there is none, it waits, or fails with EAGAIN.
+func (b *datagrams) receive(wait bool) (n int, err error) {
+	rerr := b.raw.Read(func(fd uintptr) bool {
+		b.n, _, err = unix.Recvfrom(int(fd), b.memory, unix.MSG_DONTWAIT)
+		return err != unix.EAGAIN || !wait
+	})
+	if err = errors.Join(rerr, err); err != nil {
+		return 0, err
+	}
+	return 1, nil
+}
+
+func (b *datagrams) at(int) []byte { return b.memory[:b.n] }
+
+const errInUse = syscall.EADDRINUSE

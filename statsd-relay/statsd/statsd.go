@@ -81,15 +81,16 @@ const (
 	LongLine            // a line longer than the stream's limit
 	Event               // a DogStatsD event: no metric
 	ServiceCheck        // a DogStatsD service check: no metric
+	CutLine             // a stream that ended within a line
 )
 
 // Reasons lists every Reason but OK.
 func Reasons() []Reason {
-	return []Reason{NoName, LongName, NoValue, NoType, BadType, BadValue, OutOfRange, Negative, BadRate, BadField, BadTime, LongLine, Event, ServiceCheck}
+	return []Reason{NoName, LongName, NoValue, NoType, BadType, BadValue, OutOfRange, Negative, BadRate, BadField, BadTime, LongLine, Event, ServiceCheck, CutLine}
 }
 
 // String is the reason's name in metrics and on pages.
 func (r Reason) String() string {
 	return [...]string{"ok", "no_name", "long_name", "no_value", "no_type", "bad_type", "bad_value",
-		"out_of_range", "negative", "bad_rate", "bad_field", "bad_time", "long_line", "event", "service_check"}[r]
+		"out_of_range", "negative", "bad_rate", "bad_field", "bad_time", "long_line", "event", "service_check", "cut_line"}[r]
 }

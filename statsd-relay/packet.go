@@ -1,0 +1,209 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	batchSize  = 64       // datagrams of one recvmmsg
+	datagram   = 64 << 10 // the largest that UDP has
+	rest       = time.Millisecond
+	drainPause = 20 * time.Millisecond
+	drainMost  = time.Second // for senders that never fall silent
+)
+
+// packetListener reads the datagrams of one address by one or more sockets.
+type packetListener struct {
+	network string
+	self    *self
+	readers []*packetReader
+	file    socketFile
+
+	mu sync.Mutex // of countDrops
+}
+
+// packetConn is what net.UDPConn and net.UnixConn have in common.
+type packetConn interface {
+	net.PacketConn
+	syscall.Conn
+}
+
+// packetReader reads one socket into its shard.
+type packetReader struct {
+	conn   packetConn
+	shard  *shard
+	pace   pace
+	drops  uint32 // as counted so far
+	handed atomic.Bool
+}
+
+func (l *packetListener) transport() string { return l.network }
+
+func (l *packetListener) addr() net.Addr { return l.readers[0].conn.LocalAddr() }
+
+func (l *packetListener) close() {
+	for _, r := range l.readers {
+		r.conn.Close()
+	}
+	l.file.remove()
+}
+
+func (l *packetListener) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, r := range l.readers {
+		group.Go(func() error { return r.run(ctx) })
+	}
+	err := group.Wait()
+	l.countDrops()
+	return err
+}
+
+func (l *packetListener) countDrops() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, r := range l.readers {
+		total, err := kernelDrops(r.conn)
+		if err != nil || r.handed.Load() {
+			continue // it is closed, or the successor counts
+		}
+		l.self.drops.Add(int64(total - r.drops)) // the kernel's number wraps, as this difference does
+		r.drops = total
+	}
+}
+
+func (r *packetReader) run(ctx context.Context) error {
+	b, err := newDatagrams(r.conn)
+	if err != nil {
+		return err
+	}
+	defer b.free()
+	interrupted, stop := interrupt(ctx, r.conn)
+	defer stop()
+	wait := true
+	for {
+		n, err := r.read(b, wait)
+		switch {
+		case ctx.Err() != nil:
+			<-interrupted
+			return r.drain(b)
+		case errors.Is(err, syscall.EAGAIN): // it has fallen silent
+			wait = true
+		case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
+			return err
+		case n == batchSize: // there may be more
+			wait = false
+		default:
+			wait = !r.pace.rest()
+		}
+	}
+}
+
+// interrupt ends conn's reads when ctx is done. Once interrupted is closed it will
+// not touch the deadline any more.
+func interrupt(ctx context.Context, conn interface{ SetReadDeadline(time.Time) error }) (interrupted <-chan struct{}, stop func() bool) {
+	done := make(chan struct{})
+	return done, context.AfterFunc(ctx, func() {
+		conn.SetReadDeadline(time.Now())
+		close(done)
+	})
+}
+
+// read takes in the datagrams that there are, a batch at the most; if there are
+// none it waits, or fails with EAGAIN.
+func (r *packetReader) read(b *datagrams, wait bool) (int, error) {
+	n, err := b.receive(wait)
+	if n <= 0 {
+		return 0, err
+	}
+	r.shard.mu.Lock()
+	defer r.shard.mu.Unlock()
+	for i := range n {
+		d := b.at(i)
+		r.pace.count(len(d))
+		r.shard.read(d)
+	}
+	return n, err
+}
+
+// drain reads until nothing comes any more. It asks the socket, not the clock:
+// a deadline that is short could be over before the first read.
+func (r *packetReader) drain(b *datagrams) error {
+	if r.handed.Load() {
+		return nil
+	}
+	if err := r.conn.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	return drain(func() error {
+		_, err := r.read(b, false)
+		return err
+	})
+}
+
+// drain calls read, which does not wait, until it has nothing to read twice,
+// a pause apart: what was just sent may be on its way through the kernel. The
+// error is nil then.
+func drain(read func() error) error {
+	empty := false
+	for end := time.Now().Add(drainMost); time.Now().Before(end); {
+		err := read()
+		switch {
+		case err == nil:
+			empty = false
+		case !errors.Is(err, syscall.EAGAIN):
+			return err
+		case empty:
+			return nil
+		default:
+			empty = true
+			time.Sleep(drainPause)
+		}
+	}
+	return nil
+}
+
+// pace says how long a reader rests. Being woken for each datagram costs more than
+// reading it; after a rest there is a batch again, and the socket's queue holds
+// what comes meanwhile. It rests a millisecond, and less by halves when the queue
+// was found more than half full.
+type pace struct {
+	capacity int
+	cost     func(bytes int) int // what a datagram takes of it
+	queued   int                 // found since the last rest
+	length   time.Duration
+}
+
+func newPace(capacity int, cost func(int) int) pace {
+	return pace{capacity: capacity, cost: cost, length: rest}
+}
+
+// restLeast is the shortest rest. A queue that fills in twice that is read without any.
+const restLeast = rest / 32
+
+func (p *pace) count(bytes int) { p.queued += p.cost(bytes) }
+
+// rest sleeps, once the queue has been read empty. It returns false instead if
+// there is no time for it.
+func (p *pace) rest() bool {
+	switch {
+	case p.queued > p.capacity/2:
+		p.length = max(p.length/2, restLeast)
+	case p.queued <= p.capacity/8:
+		p.length = min(2*p.length, rest)
+	}
+	p.queued = 0
+	if p.length == restLeast {
+		return false
+	}
+	sleep(p.length)
+	return true
+}

@@ -1,0 +1,312 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+
+	"addons/statsd-relay/statsd"
+)
+
+// lineLimit is how long a line or frame of a stream may be; what is longer is
+// passed over up to its end, and counted as one bad line.
+const lineLimit = 64 << 10
+
+// streamListener reads lines from connections, which end with a newline or with
+// the connection.
+type streamListener struct {
+	network  string
+	self     *self
+	log      *slog.Logger
+	listener streamSocket
+	file     socketFile
+	shard    *shard
+	idle     time.Duration
+	slots    *semaphore.Weighted
+}
+
+// streamSocket is what net.TCPListener and net.UnixListener have in common.
+type streamSocket interface {
+	net.Listener
+	syscall.Conn
+}
+
+// streamConn is what net.TCPConn and net.UnixConn have in common.
+type streamConn interface {
+	net.Conn
+	syscall.Conn
+}
+
+func (l listening) stream(network string, s streamSocket) *streamListener {
+	return &streamListener{
+		network: network, self: l.self, log: l.log, listener: s, shard: l.shard(network),
+		idle: l.cfg.TCPIdle, slots: semaphore.NewWeighted(int64(l.cfg.TCPConns)),
+	}
+}
+
+func (l *streamListener) transport() string { return l.network }
+
+func (l *streamListener) addr() net.Addr { return l.listener.Addr() }
+
+func (l *streamListener) countDrops() {}
+
+func (l *streamListener) close() {
+	l.listener.Close()
+	l.file.remove()
+}
+
+// run accepts until ctx is done, then reads what the connections still hold and
+// closes them.
+func (l *streamListener) run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, l.close)
+	defer stop()
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	for {
+		conn, err := l.listener.Accept()
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				conn.Close()
+			}
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return err
+		case err != nil: // too many open files: others may close some
+			l.log.Warn("accept", "transport", l.network, "error", err)
+			time.Sleep(10 * time.Millisecond)
+			continue
+		case !l.slots.TryAcquire(1):
+			l.self.refused.Inc()
+			conn.Close()
+			continue
+		}
+		conns.Go(func() {
+			defer l.slots.Release(1)
+			l.self.conns.Add(1)
+			defer l.self.conns.Add(-1)
+			l.serve(ctx, conn.(streamConn))
+		})
+	}
+}
+
+// serve reads one connection to its end; when ctx is done, what it still holds.
+func (l *streamListener) serve(ctx context.Context, conn streamConn) {
+	defer conn.Close()
+	interrupted, stop := interrupt(ctx, conn)
+	defer stop()
+	in := newInput(l.shard, l.network == "unix")
+	var before time.Time
+	for {
+		now := time.Now()
+		conn.SetReadDeadline(now.Add(l.idle))
+		if ctx.Err() != nil { // which may have set another deadline just before
+			<-interrupted
+			in.end(l.drain(conn, in))
+			return
+		}
+		// As with datagrams: one wake-up for what a busy client sends in a millisecond.
+		if now.Sub(before) < 2*rest {
+			time.Sleep(rest)
+		}
+		before = now
+		err := in.read(conn.Read)
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			l.self.idle.Inc()
+			in.end(err)
+			return
+		default: // its end, or a reset
+			in.end(err)
+			return
+		}
+	}
+}
+
+// drain reads what conn still holds. It returns io.EOF if that was all.
+func (l *streamListener) drain(conn streamConn, in *input) error {
+	if err := conn.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	return drain(func() error { return in.read(func(b []byte) (int, error) { return readNow(conn, b) }) })
+}
+
+// readNow reads what conn holds, or fails with EAGAIN if that is nothing.
+func readNow(conn syscall.Conn, b []byte) (n int, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var rerr error
+	err = raw.Read(func(fd uintptr) bool {
+		n, rerr = syscall.Read(int(fd), b)
+		return true
+	})
+	if err == nil && rerr == nil && n == 0 {
+		rerr = io.EOF
+	}
+	return max(n, 0), errors.Join(err, rerr)
+}
+
+// framing is how a connection parts what it sends.
+type framing uint8
+
+const (
+	unknown framing = iota // its first four bytes tell
+	byLine
+	byFrame // DogStatsD's: a length of four bytes, little-endian, before each datagram
+)
+
+// frameHead is the length of a frame's length.
+const frameHead = 4
+
+// input holds the beginning of a line or frame whose end is still to come.
+type input struct {
+	shard   *shard
+	framing framing
+	buf     []byte // it grows with what comes, so that many silent connections are cheap
+	over    bool   // the line is too long: all up to its end is passed over
+	skip    int64  // bytes to come of a frame that is too long
+}
+
+// firstRoom holds what clients send at once: they pack for a network's datagrams,
+// or for 8 KiB at the most.
+const firstRoom = frameHead + 8<<10
+
+func newInput(shard *shard, frames bool) *input {
+	in := &input{shard: shard, framing: byLine}
+	if frames {
+		in.framing = unknown
+	}
+	return in
+}
+
+// read reads once, and takes what is whole.
+func (in *input) read(from func([]byte) (int, error)) error {
+	in.grow()
+	n, err := from(in.buf[len(in.buf):cap(in.buf)])
+	in.buf = in.buf[:len(in.buf)+n]
+	if in.framing == unknown && len(in.buf) >= frameHead {
+		in.framing = framingOf(in.buf)
+	}
+	switch in.framing {
+	case byLine:
+		in.lines()
+	case byFrame:
+		in.frames()
+	}
+	return err
+}
+
+// grow makes room to read into.
+func (in *input) grow() {
+	if len(in.buf) == cap(in.buf) {
+		in.move(min(max(2*cap(in.buf), firstRoom), frameHead+lineLimit))
+	}
+}
+
+func (in *input) move(room int) {
+	buf := make([]byte, len(in.buf), room)
+	copy(buf, in.buf)
+	in.buf = buf
+}
+
+// framingOf tells by what a connection sends first. A frame is shorter than 16
+// MiB, so that its fourth byte is zero, which no line has.
+func framingOf(b []byte) framing {
+	if b[frameHead-1] == 0 {
+		return byFrame
+	}
+	return byLine
+}
+
+func (in *input) lines() {
+	end := bytes.LastIndexByte(in.buf, '\n') + 1
+	whole := in.buf[:end]
+	if in.over && end > 0 {
+		whole = whole[bytes.IndexByte(whole, '\n')+1:]
+		in.over = false
+	}
+	in.take(whole)
+	in.keep(end)
+	if len(in.buf) >= lineLimit {
+		if !in.over {
+			in.refuse(statsd.LongLine)
+		}
+		in.over = true
+		in.buf = in.buf[:0]
+	}
+}
+
+func (in *input) frames() {
+	at := 0
+	for {
+		passed := int(min(in.skip, int64(len(in.buf)-at)))
+		in.skip -= int64(passed)
+		at += passed
+		if len(in.buf)-at < frameHead {
+			break
+		}
+		length := int64(binary.LittleEndian.Uint32(in.buf[at:]))
+		if length > lineLimit {
+			in.refuse(statsd.LongLine)
+			in.skip = frameHead + length
+			continue
+		}
+		end := at + frameHead + int(length)
+		if len(in.buf) < end {
+			break
+		}
+		in.take(in.buf[at+frameHead : end])
+		at = end
+	}
+	in.keep(at)
+}
+
+// keep forgets what is before from, and the room that a long line took.
+func (in *input) keep(from int) {
+	in.buf = in.buf[:copy(in.buf, in.buf[from:])]
+	if cap(in.buf) > 2*firstRoom && len(in.buf) < firstRoom {
+		in.move(firstRoom)
+	}
+}
+
+func (in *input) take(lines []byte) {
+	if len(lines) == 0 {
+		return
+	}
+	in.shard.mu.Lock()
+	defer in.shard.mu.Unlock()
+	in.shard.read(lines)
+}
+
+// refuse counts what is at hand as one bad line.
+func (in *input) refuse(why statsd.Reason) {
+	in.shard.mu.Lock()
+	defer in.shard.mu.Unlock()
+	in.shard.live.started++
+	in.shard.refuse(why, in.buf)
+}
+
+// end takes the last line of a connection that ended with err. Without io.EOF, or
+// in a frame, it may have been cut off in the middle of a number.
+func (in *input) end(err error) {
+	switch {
+	case in.over || in.skip > 0 || len(in.buf) == 0:
+	case in.framing == byFrame || !errors.Is(err, io.EOF):
+		in.refuse(statsd.CutLine)
+	default:
+		in.take(in.buf)
+	}
+}
