@@ -46,6 +46,9 @@ type Config struct {
 	Graphite    string        // host:port of carbon's plaintext listener; "" is none
 	Backlog     int64         // bytes of flushes that may wait for Graphite; 0 is 64 MiB
 
+	Forward Forward // every line to one of several statsd servers
+	Repeat  Repeat  // every line to each of several statsd servers
+
 	MaxSeries    int           // beyond it samples count under Overflow; 0 is 100,000
 	TimerSamples int           // of one timer and flush kept exactly, the rest in a sketch; 0 is 10,000
 	SetMembers   int           // of one set and flush told apart; 0 is 100,000
@@ -102,8 +105,10 @@ func (c Config) withDefaults() (Config, error) {
 			return c, fmt.Errorf("statsd-relay: graphite %q: give host:port, as graphite.example.org:2003: %w", c.Graphite, err)
 		}
 	}
-	c.Prometheus, err = c.Prometheus.withDefaults()
-	return c, err
+	if c.Prometheus, err = c.Prometheus.withDefaults(); err != nil {
+		return c, err
+	}
+	return c, errors.Join(c.Forward.complete(), c.Repeat.complete())
 }
 
 // Relay listens, aggregates and sends. Its methods are safe for concurrent use.
@@ -116,6 +121,7 @@ type Relay struct {
 	bad   badLines
 	in    []listener
 	sinks []sink
+	taps  []func() tap // make one for each reader
 
 	flushing  sync.Mutex // one flush at a time, so that sinks get them in order
 	lastStamp int64
@@ -145,14 +151,49 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	r.self = newSelf(metrics.New(nil), cfg)
 	r.agg = newAggregator(cfg, r.self)
 	r.feed = r.agg.newShard("feed", &r.bad)
-	sockets := listening{cfg, r.self, log, func(transport string) *shard { return r.agg.newShard(transport, &r.bad) }}
+	r.addSinks()
+	sockets := listening{cfg, r.self, log, r.newShard}
 	if r.in, err = sockets.open(); err != nil {
 		return nil, err
 	}
-	if cfg.Graphite != "" {
-		r.sinks = append(r.sinks, newCarbon(cfg, r.self, log))
-	}
 	return r, nil
+}
+
+// addSinks makes what the configuration names.
+func (r *Relay) addSinks() {
+	cfg := r.cfg
+	if cfg.Graphite != "" {
+		r.sinks = append(r.sinks, newCarbon(cfg, r.self, r.log))
+	}
+	if len(cfg.Forward.Nodes) > 0 {
+		f := newForwarder(cfg.Forward, r.self, r.log)
+		r.sinks = append(r.sinks, f)
+		r.taps = append(r.taps, func() tap { return f.tap() })
+	}
+	if len(cfg.Repeat.To) > 0 {
+		p := newRepeater(cfg.Repeat, r.self, r.log)
+		r.sinks = append(r.sinks, p)
+		r.taps = append(r.taps, func() tap { return p })
+	}
+}
+
+// newShard makes the shard of a reader of lines, with the taps of the sinks that
+// send lines on.
+func (r *Relay) newShard(transport string) *shard {
+	s := r.agg.newShard(transport, &r.bad)
+	s.only = r.cfg.Forward.Only
+	var all taps
+	for _, tap := range r.taps {
+		all = append(all, tap())
+	}
+	switch len(all) {
+	case 0:
+	case 1:
+		s.tap = all[0]
+	default:
+		s.tap = all
+	}
+	return s
 }
 
 // Addr returns the first addresses listened on, nil where there is none.

@@ -43,6 +43,9 @@ type self struct {
 	sinkQueue   *metrics.GaugeVec
 	sinkLimit   *metrics.GaugeVec
 	sinkUp      *metrics.GaugeVec
+	peerLines   *metrics.CounterVec
+	peerQueue   *metrics.GaugeVec
+	peerUp      *metrics.GaugeVec
 }
 
 // transports are the ways in.
@@ -53,6 +56,7 @@ func newSelf(reg *metrics.Registry, cfg Config) *self {
 	s.declareInput(reg)
 	s.declareSeries(reg)
 	s.declareSinks(reg)
+	s.declarePeers(reg)
 	s.limit.Set(float64(cfg.MaxSeries))
 	return s
 }
@@ -123,12 +127,21 @@ func (s *self) declareSinks(reg *metrics.Registry) {
 	outcome := metrics.L("outcome", "sent", "resent", "dropped")
 	s.sinkFlushes = counter("relay_sink_flushes_total", "Flushes by what became of them: sent, sent again after a broken connection, or dropped because too many waited.", sink, outcome)
 	s.sinkPoints = counter("relay_sink_points_total", "Points by what became of their flush.", sink, outcome)
-	s.sinkBytes = counter("relay_sink_sent_bytes_total", "Bytes that the sink's host acknowledged.", sink)
+	s.sinkBytes = counter("relay_sink_sent_bytes_total", "Bytes sent; to Graphite, those that its host acknowledged.", sink)
 	s.sinkErrors = counter("relay_sink_errors_total", "Connections that failed, by what was being done.", sink, metrics.L("operation", "connect", "write"))
 	s.sinkWaiting = gauge("relay_sink_queue_flushes", "Flushes that wait for the sink.")
 	s.sinkQueue = gauge("relay_sink_queue_bytes", "Bytes of flushes that wait for the sink.")
 	s.sinkLimit = gauge("relay_sink_queue_limit_bytes", "Bytes of flushes that may wait for the sink.")
 	s.sinkUp = gauge("relay_sink_up", "Whether the sink is connected.")
+}
+
+// declarePeers is for sinks that send lines on. Peers are those of the configuration.
+func (s *self) declarePeers(reg *metrics.Registry) {
+	sink, peer := metrics.L("sink"), metrics.L("peer")
+	s.peerLines = reg.Counter(metrics.Desc{Name: "relay_peer_lines_total", Help: "Lines for other servers by what became of them: sent, or dropped because too many waited, it could not be reached, or (peer none) no server was on.",
+		Labels: []metrics.Label{sink, peer, metrics.L("outcome", "sent", "dropped")}, Debug: true})
+	s.peerQueue = reg.Gauge(metrics.Desc{Name: "relay_peer_queue_bytes", Help: "Memory of the lines that wait for another server.", Labels: []metrics.Label{sink, peer}, Debug: true})
+	s.peerUp = reg.Gauge(metrics.Desc{Name: "relay_peer_up", Help: "Whether another server that lines are sent to is well, by its checks and by how the last attempt went.", Labels: []metrics.Label{sink, peer}, Debug: true})
 }
 
 // flushed notes a flush that has just ended.

@@ -29,6 +29,8 @@ var classOf = [...]class{statsd.Counter: counters, statsd.Gauge: gauges, statsd.
 type shard struct {
 	transport string
 	bad       *badLines
+	tap       tap  // nil: none
+	only      bool // the tap gets it, and nothing is aggregated
 
 	mu      sync.Mutex
 	live    *table
@@ -47,6 +49,11 @@ func (s *shard) read(b []byte) {
 	t := s.live
 	t.packets++
 	t.bytes += int64(len(b))
+	if s.tap != nil {
+		if s.tap.take(b); s.only {
+			return
+		}
+	}
 	sc := &s.scanner
 	for sc.Reset(b); sc.Scan(); {
 		if sc.Bad != statsd.OK {

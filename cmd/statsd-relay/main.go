@@ -32,6 +32,10 @@ type flags struct {
 	Flush      time.Duration `name:"flush" default:"10s" env:"RELAY_FLUSH" help:"How often."`
 	Percentile []float64     `name:"percentile" default:"90" env:"RELAY_PERCENTILE" help:"Percentiles of timers; negative ones from the top."`
 
+	Forward     []string `name:"forward" env:"RELAY_FORWARD" placeholder:"HOST:PORT" help:"Send each line on to one of these statsd servers, by its key: [udp://|tcp://]HOST:PORT, with ?admin=PORT or ?http=PORT behind it to check its health there."`
+	ForwardOnly bool     `name:"forward-only" env:"RELAY_FORWARD_ONLY" help:"Aggregate no lines here."`
+	Repeat      []string `name:"repeat" env:"RELAY_REPEAT" placeholder:"HOST:PORT" help:"Send all lines on to each of these statsd servers: [udp://|tcp://]HOST:PORT."`
+
 	LegacyNamespace bool   `name:"legacy-namespace" default:"true" negatable:"" env:"RELAY_LEGACY_NAMESPACE" help:"Name series in Graphite stats.KEY, stats_counts.KEY, stats.timers.KEY…; else PREFIX.counters.KEY.count…"`
 	Prefix          string `name:"prefix" default:"stats" env:"RELAY_PREFIX" help:"globalPrefix, without the legacy namespace; may be empty."`
 	PrefixCounter   string `name:"prefix-counter" default:"counters" env:"RELAY_PREFIX_COUNTER" help:"prefixCounter, likewise."`
@@ -58,6 +62,7 @@ func (f flags) config() relay.Config {
 			Counter: f.PrefixCounter, Timer: f.PrefixTimer, Gauge: f.PrefixGauge, Set: f.PrefixSet,
 			Suffix: f.Suffix, Self: f.PrefixStats,
 		},
+		Forward: relay.Forward{Nodes: f.Forward, Only: f.ForwardOnly}, Repeat: relay.Repeat{To: f.Repeat},
 		DeleteIdle: f.DeleteIdle, MaxSeries: f.MaxSeries, TimerSamples: f.TimerSamples, Expire: f.Expire,
 		Readers: f.Readers, ReceiveBuffer: f.ReceiveBuffer, Backlog: f.Backlog,
 	}
