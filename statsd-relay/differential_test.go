@@ -64,8 +64,9 @@ func TestEveryPointIsEtsys(t *testing.T) {
 }
 
 // traffic is the datagrams of each flush: the recorded lines and generated ones, a
-// silence, a part of the keys again, another silence. If gauges are forgotten
-// between flushes, signed ones are left to the first: see differences.
+// silence, a part of the keys again, another silence. With idle gauges deleted,
+// signed ones are left to the first flush: etsy's forgets every gauge with each
+// flush then, so that a change begins at zero, where the relay changes the gauge.
 func traffic(t *testing.T, forgets bool) [][][]byte {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(7, 8))
