@@ -3,7 +3,7 @@ GO ?= go
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
 LDFLAGS := -X main.commit=$(COMMIT)
 
-.PHONY: run test weather quick lint fuzz generate build
+.PHONY: run test weather quick lint fuzz bench-relay generate build
 
 run: ## the whole platform on http://localhost:8000
 	$(GO) run -ldflags "$(LDFLAGS)" ./cmd/addons
@@ -29,6 +29,11 @@ lint: ## formatting and vet
 FUZZTIME ?= 1m
 fuzz: ## every fuzz target in turn, FUZZTIME each
 	.ci/fuzz $(FUZZTIME)
+
+# About an hour with all peers; BENCH="-only ours -quick cpu" is a look at a part.
+bench-relay: ## statsd-relay side by side with statsd, statsd_exporter, gostatsd
+	@mkdir -p bin
+	$(GO) run ./cmd/relaybench -json bin/bench-relay.json $(BENCH)
 
 generate: ## METRICS.md, the built browser script, golden files
 	$(GO) generate ./...

@@ -133,6 +133,11 @@ func engines() []engine {
 				return map[string]string{"ALERTMANAGER": fmt.Sprintf("http://127.0.0.1:%d", ports[0])}
 			},
 		},
+		{
+			// Each test starts it with a configuration of its own.
+			name: "statsd", debian: "nodejs npm, and run .ci/statsd/install", binaries: []string{npmStatsd(), "node"},
+			vars: func(path string, _ []int) map[string]string { return map[string]string{"STATSD": path} },
+		},
 		program("promtool", "prometheus", "PROMTOOL"),
 		program("amtool", "prometheus-alertmanager", "AMTOOL"),
 		program("statsd_exporter", "", "STATSD_EXPORTER"),
@@ -155,6 +160,15 @@ func program(binary, debian, variable string) engine {
 		name: binary, debian: debian, binaries: []string{binary},
 		vars: func(path string, _ []int) map[string]string { return map[string]string{variable: path} },
 	}
+}
+
+// npmStatsd is where .ci/statsd/install puts the program.
+func npmStatsd() string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = "/tmp/.cache" // as the script has it, with no HOME
+	}
+	return filepath.Join(cache, "addons-statsd/0.9.0/node_modules/.bin/statsd")
 }
 
 // prometheus has this repository's rules. Its configuration is not

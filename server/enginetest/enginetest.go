@@ -10,9 +10,9 @@ import (
 
 // URL returns the address of the engine: "MYSQL", "MEMCACHE", "REDIS", "AMQP",
 // "ELASTICSEARCH", "CARBON", "GRAPHITE", "PROMETHEUS", "ALERTMANAGER",
-// "PROMTOOL", "STATSD_EXPORTER", "CHROMIUM", "FIREFOX". Where it was not started
-// the test is skipped, and fails instead under CI=true, so that no green run left
-// it out.
+// "PROMTOOL", "CHROMIUM", "FIREFOX", "STATSD_EXPORTER" and "STATSD" (programs'
+// paths). Where it was not started the test is skipped, and fails instead under
+// CI=true, so that no green run left it out.
 func URL(t testing.TB, engine string) string {
 	t.Helper()
 	name := "ADDONS_TEST_" + engine

@@ -1,0 +1,73 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"time"
+)
+
+// flush is the interval of statsd's default.
+const flush = 10 * time.Second
+
+// cpuCell is a load at a fixed rate.
+type cpuCell struct {
+	name   string
+	packed bool
+	rate   int
+}
+
+func cpuCells() []cpuCell {
+	return []cpuCell{
+		{"packed-100k", true, 100_000},
+		{"single-50k", false, 50_000},
+		{"packed-750k", true, 750_000},
+	}
+}
+
+// cpu measures what a million lines cost at a fixed rate, from the first line to
+// the end of the flush that has the last one, and what is lost.
+func (b *bench) cpu(ctx context.Context, t *trial, c cpuCell) error {
+	intervals := 2
+	if b.quick {
+		intervals = 1
+	}
+	// A bit short of whole intervals, so that the last line does not fall behind
+	// the flush that it is awaited in.
+	lasts := time.Duration(intervals)*flush - 500*time.Millisecond
+	g, err := t.prepare(ctx, plan{Load: "site", Packed: c.packed, Rate: c.rate, Lines: int(lasts.Seconds() * float64(c.rate))})
+	if err != nil {
+		return err
+	}
+	defer g.close()
+	before, err := t.process.cpu()
+	if err != nil {
+		return err
+	}
+	s, err := g.send()
+	if err != nil {
+		return err
+	}
+	total, err := t.output(ctx, s)
+	if err != nil {
+		return err
+	}
+	after, err := t.process.cpu()
+	if err != nil {
+		return err
+	}
+	resident, err := t.process.memory("VmRSS")
+	if err != nil {
+		return err
+	}
+	b.add("cpu", t.peer.name, c.name+" CPU s/M", (after-before).Seconds()/float64(s.Lines)*1e6)
+	b.add("cpu", t.peer.name, c.name+" loss %", loss(s, total))
+	b.add("cpu", t.peer.name, c.name+" RSS MiB", resident)
+	b.add("cpu", t.peer.name, c.name+" lines/s", s.rate())
+	return nil
+}
+
+// loss is what of the lines sent is missing in the output, in percent.
+func loss(s sent, total float64) float64 {
+	return 100 * max(0, 1-total/float64(s.Counted))
+}
