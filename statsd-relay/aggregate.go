@@ -4,21 +4,22 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"addons/statsd-relay/statsd"
 )
 
 // series is one key of one class, from its first sample until it expires.
 type series struct {
-	key   string
-	class class
-	dead  bool
-	seen  time.Time // of its last sample, to the precision of a merge
-
-	samples int64 // since the last flush, as all that follows
-	value   float64
-	times   distribution
-	members map[uint64]struct{}
-
+	key    string
+	class  class
+	dead   bool
+	seen   int64   // when its last sample was merged, in Unix nanoseconds
 	metric *metric // in Prometheus; nil if its name could not be had
+
+	samples int64   // since the last flush, as all that follows
+	value   float64 // as an interval's
+	first   uint32  // of timers: their values, in the pool
+	extra   *extra
 }
 
 // aggregator merges the shards into series. At a flush it hands out the
@@ -27,13 +28,19 @@ type aggregator struct {
 	cfg         Config
 	self        *self
 	percentiles []percentile
+	pool        *pool
 
-	mu     sync.Mutex
-	shards []*shard
-	series [classes]map[string]*series
-	count  int
-	prom   *exposition
-	top    []keyRate // of the last flush
+	mu       sync.Mutex
+	shards   []*shard
+	series   [classes]map[string]*series
+	count    int
+	prefixes map[string]int // series by the first part of their names
+	stray    bool           // shards have cells that their series does not want any more
+	pages    []uint32       // of the interval
+	stamped  map[stamped]float64
+	prom     *exposition
+	top      []keyRate // of the last flush
+	values   []float64 // for a timer at a time
 
 	// Counts of the interval that etsy's statsd sends as its own.
 	badLines, packets, lines int64
@@ -41,7 +48,10 @@ type aggregator struct {
 }
 
 func newAggregator(cfg Config, self *self) *aggregator {
-	a := &aggregator{cfg: cfg, self: self, prom: newExposition(cfg.Prometheus.rules)}
+	a := &aggregator{
+		cfg: cfg, self: self, pool: newPool(cfg.TimerMemory), prom: newExposition(cfg.Prometheus.rules),
+		prefixes: map[string]int{}, stamped: map[stamped]float64{},
+	}
 	for _, p := range cfg.Percentiles {
 		a.percentiles = append(a.percentiles, newPercentile(p))
 	}
@@ -55,7 +65,7 @@ func newAggregator(cfg Config, self *self) *aggregator {
 func (a *aggregator) newShard(transport string, bad *badLines) *shard {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := newShard(transport, bad, limits{a.cfg.MaxSeries, a.cfg.TimerSamples, a.cfg.SetMembers})
+	s := newShard(transport, bad, limits{a.cfg.MaxSeries, a.cfg.TimerSamples, a.cfg.SetMembers, a.pool, statsd.AllStyles})
 	a.shards = append(a.shards, s)
 	return s
 }
@@ -65,7 +75,7 @@ func (a *aggregator) newShard(transport string, bad *badLines) *shard {
 func (a *aggregator) merge() {
 	now := time.Now()
 	for _, s := range a.shards {
-		a.empty(s.transport, s.swap(), now)
+		a.empty(s, now)
 	}
 	for c := range a.series {
 		a.self.series[c].Set(float64(len(a.series[c])))
@@ -74,105 +84,177 @@ func (a *aggregator) merge() {
 	a.self.dropped.Set(float64(a.prom.dropped))
 }
 
-// empty takes all from a table.
-func (a *aggregator) empty(transport string, t *table, now time.Time) {
-	for _, c := range t.dirty {
-		a.fold(c, now)
-		c.reset()
+// empty takes all from the plane that a shard has filled.
+func (a *aggregator) empty(s *shard, now time.Time) {
+	p, n := s.swap()
+	for i, c := range p.dirty {
+		a.fold(c, &c.data[n], p.extras[c], now)
+		c.data[n] = interval{}
+		p.dirty[i] = nil
 	}
-	t.dirty = t.dirty[:0]
-	a.self.packets[transport].Add(t.packets)
-	a.self.bytes[transport].Add(t.bytes)
-	for typ, n := range t.lines {
+	p.dirty = p.dirty[:0]
+	p.extras = nil
+	a.pages = append(a.pages, p.leave()...)
+	for at, v := range p.stamped {
+		a.stamp(at, v)
+	}
+	p.stamped = nil
+	a.tally(s.transport, p)
+}
+
+// tally counts what a plane has counted.
+func (a *aggregator) tally(transport string, p *plane) {
+	a.self.packets[transport].Add(p.packets)
+	a.self.bytes[transport].Add(p.bytes)
+	for typ, n := range p.lines {
 		a.self.lines[typ].Add(n)
 	}
 	for why := range a.self.bad {
-		if n := t.bad[why]; n > 0 {
+		if n := p.bad[why]; n > 0 {
 			a.self.bad[why].Add(n)
 			a.badLines += n
 		}
 	}
-	a.self.sketched.Add(t.sketched)
-	a.self.members.Add(t.members)
-	a.packets += t.packets
-	a.lines += t.started
-	t.packets, t.bytes, t.started, t.sketched, t.members = 0, 0, 0, 0, 0
-	clear(t.lines[:])
-	clear(t.bad[:])
+	a.self.members.Add(p.members)
+	a.self.unstamped.Add(p.unstamped)
+	a.packets += p.packets
+	a.lines += p.started
+	p.packets, p.bytes, p.started, p.members, p.unstamped = 0, 0, 0, 0, 0
+	clear(p.lines[:])
+	clear(p.bad[:])
 }
 
-// fold adds a cell to its series.
-func (a *aggregator) fold(c *cell, now time.Time) {
+// stamp adds a shard's point to what there is of that time.
+func (a *aggregator) stamp(at stamped, v float64) {
+	before, known := a.stamped[at]
+	switch {
+	case !known && len(a.stamped) >= a.cfg.MaxSeries:
+		a.self.unstamped.Add(1)
+	case at.class == counters:
+		a.stamped[at] = before + v
+	default:
+		a.stamped[at] = v
+	}
+}
+
+// fold adds a cell's interval to its series.
+func (a *aggregator) fold(c *cell, d *interval, x *extra, now time.Time) {
 	if c.series == nil || c.series.dead {
 		c.series = a.find(c)
+		a.stray = a.stray || c.series.key != c.raw
 	}
 	s := c.series
-	if s.key == Overflow {
-		a.self.overflow[c.class].Add(c.samples)
+	if s.key != c.raw || s.key == Overflow {
+		a.self.overflow[c.class].Add(int64(d.samples))
 		if c.class == gauges {
 			return // the last value of many gauges says nothing
 		}
 	}
-	s.seen = now
-	s.samples += c.samples
+	s.seen = now.UnixNano()
+	s.samples += int64(d.samples)
 	switch c.class {
 	case counters:
-		s.value += c.value
-		s.metric.add(c.value - c.negative) // in Prometheus a counter never falls
+		s.value += d.value
+		s.metric.add(d.value - d.negative) // in Prometheus a counter never falls
 	case gauges:
-		if c.set {
+		if d.first == settled {
 			s.value = 0
 		}
-		s.value += c.value
+		s.value += d.value
 		s.metric.set(s.value)
 	case timers:
-		if c.spilled != nil {
-			s.metric.merge(c.spilled)
-		}
-		s.metric.observeAll(c.times.values, c.times.weights, c.plain)
-		a.self.sketched.Add(int64(s.times.merge(&c.times, a.cfg.TimerSamples)))
+		a.time(s, d, x, c.plain)
 	case sets:
-		a.self.members.Add(s.join(c.members, a.cfg.SetMembers))
-		s.metric.atLeast(float64(len(s.members)))
+		a.self.members.Add(s.join(x.members, a.cfg.SetMembers))
+		s.metric.atLeast(float64(len(s.extra.members)))
+	}
+}
+
+// time adds a timer's interval. The list of values changes hands; only beyond the
+// limit it is put into the sketch.
+func (a *aggregator) time(s *series, d *interval, x *extra, plain bool) {
+	s.value += d.value
+	last := a.pool.each(d.first, func(c *chunk) { s.metric.chunk(c, plain) })
+	if last != nil {
+		last.next, s.first = s.first, d.first
+	}
+	if x != nil {
+		s.metric.merge(x.shown)
+		s.spill(x.rest)
+		a.self.sketched.Add(int64(x.rest.n))
+	}
+	if s.samples > int64(a.cfg.TimerSamples) && s.first != 0 {
+		s.spill(newExcess())
+		n := s.extra.rest.n
+		a.pool.each(s.first, func(c *chunk) { c.each(func(v, _ float64) { s.extra.rest.add(v) }) })
+		a.self.sketched.Add(int64(s.extra.rest.n - n))
+		s.first = 0
+	}
+}
+
+// spill merges r into the series' rest.
+func (s *series) spill(r *excess) {
+	switch {
+	case s.extra == nil:
+		s.extra = &extra{rest: r}
+	default:
+		s.extra.rest.merge(r)
 	}
 }
 
 // join adds members up to limit, and returns how many it left out.
 func (s *series) join(members map[uint64]struct{}, limit int) (dropped int64) {
-	if s.members == nil {
-		s.members = map[uint64]struct{}{}
+	if s.extra == nil {
+		s.extra = &extra{members: map[uint64]struct{}{}}
 	}
 	for m := range members {
-		if _, known := s.members[m]; !known && len(s.members) >= limit {
+		if _, known := s.extra.members[m]; !known && len(s.extra.members) >= limit {
 			dropped++
 			continue
 		}
-		s.members[m] = struct{}{}
+		s.extra.members[m] = struct{}{}
 	}
 	return dropped
 }
 
-// find returns the series of a cell, a new one if there is none; beyond the
-// limit it is its class's Overflow.
+// find returns the series of a cell, a new one if there is none. Beyond a limit it
+// is its prefix's or its class's Overflow.
 func (a *aggregator) find(c *cell) *series {
-	key := c.key
+	key := c.raw
+	if s, ok := a.series[c.class][key]; ok {
+		return s
+	}
+	prefix := prefixOf(key)
+	if a.cfg.MaxPerPrefix > 0 && a.prefixes[prefix] >= a.cfg.MaxPerPrefix && prefix != key {
+		key = prefix + "." + Overflow
+	}
 	if s, ok := a.series[c.class][key]; ok {
 		return s
 	}
 	if a.count >= a.cfg.MaxSeries {
-		if s, ok := a.series[c.class][Overflow]; ok {
+		key = Overflow
+		if s, ok := a.series[c.class][key]; ok {
 			return s
 		}
-		key = Overflow
 	}
 	s := &series{key: key, class: c.class}
 	s.metric = a.prom.enter(key, c.class, c.plain)
 	a.series[c.class][key] = s
+	a.prefixes[prefixOf(key)]++
 	a.count++
 	return s
 }
 
-// flush is what one interval came to, for the sinks. It is not changed any more.
+// prefixOf is the first part of a key's name.
+func prefixOf(key string) string {
+	if i := strings.IndexAny(key, ".;"); i >= 0 {
+		return key[:i]
+	}
+	return key
+}
+
+// flush is a piece of what one interval came to, for the sinks: some of its series,
+// and in the last piece what etsy's statsd says about itself. It is not changed any more.
 type flush struct {
 	at       time.Time
 	interval time.Duration
@@ -181,14 +263,17 @@ type flush struct {
 	gauges   []point
 	sets     []point
 	timers   []timerPoint
+	stamped  []stampedPoint
 
+	last                     bool // of the interval; the rest is for it alone
+	series                   int  // in all pieces
 	badLines, packets, lines int64
 	took                     time.Duration // to compute it
 	late                     time.Duration // behind the interval
 }
 
-// series returns of how many series f has points.
-func (f *flush) series() int {
+// points returns of how many series f has points.
+func (f *flush) points() int {
 	return len(f.counters) + len(f.gauges) + len(f.sets) + len(f.timers)
 }
 
@@ -204,78 +289,119 @@ type timerPoint struct {
 	stats []stat
 }
 
-// flush merges, ends the interval and returns its numbers, stamped with at.
-func (a *aggregator) flush(at time.Time) *flush {
+// stampedPoint is a counter's or a gauge's value at a time of its own.
+type stampedPoint struct {
+	stamped
+	value float64
+}
+
+// pieceSeries is how many series a piece has, so that a large flush is never in
+// memory as a whole: 500 timers are some 7,000 points, half a megabyte for carbon.
+const pieceSeries = 500
+
+// flush merges, ends the interval and gives its numbers, stamped with at, to emit
+// in pieces, of which there is at least one.
+func (a *aggregator) flush(at time.Time, emit func(*flush)) {
 	start := time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.merge()
-	f := &flush{at: at, interval: a.cfg.Flush, badLines: a.badLines, packets: a.packets, lines: a.lines}
+	a.top = a.topKeys()
+	total := 0
+	f := a.piece(at)
+	for _, all := range a.series {
+		for _, s := range all {
+			if a.end(s, f, start); f.points() >= pieceSeries {
+				total += f.points()
+				emit(f)
+				f = a.piece(at)
+			}
+		}
+	}
+	for at, v := range a.stamped {
+		f.stamped = append(f.stamped, stampedPoint{at, v})
+	}
+	clear(a.stamped)
+	f.last, f.series = true, total+f.points()
+	f.badLines, f.packets, f.lines = a.badLines, a.packets, a.lines
 	if !a.lastFlush.IsZero() {
 		f.late = at.Sub(a.lastFlush) - a.cfg.Flush
 	}
+	f.took = time.Since(start)
+	emit(f)
 	a.lastFlush = at
 	a.badLines, a.packets, a.lines = 0, 0, 0
-	a.top = a.topKeys()
-	for _, all := range a.series {
-		for _, s := range all {
-			a.end(s, f, start)
-		}
-	}
+	a.pool.release(a.pages)
+	a.pages = a.pages[:0]
 	a.sweep()
-	f.took = time.Since(start)
-	return f
 }
+
+func (a *aggregator) piece(at time.Time) *flush { return &flush{at: at, interval: a.cfg.Flush} }
 
 // end adds the series' numbers to f and begins its next interval.
 func (a *aggregator) end(s *series, f *flush, now time.Time) {
-	if a.cfg.Expire > 0 && now.Sub(s.seen) >= a.cfg.Expire {
+	if a.cfg.Expire > 0 && now.UnixNano()-s.seen >= int64(a.cfg.Expire) {
 		a.expire(s)
 		return
 	}
-	idle := s.samples == 0 && a.cfg.DeleteIdle
+	shown := s.samples > 0 || !a.cfg.DeleteIdle
 	switch s.class {
 	case counters:
-		if !idle {
+		if shown {
 			f.counters = append(f.counters, point{s.key, s.value})
 		}
 		s.value = 0
 	case gauges:
-		if !idle {
+		if shown {
 			f.gauges = append(f.gauges, point{s.key, s.value})
 		}
 	case sets:
-		n := float64(len(s.members))
-		if !idle {
+		n := s.shown()
+		if shown {
 			f.sets = append(f.sets, point{s.key, n})
 		}
 		s.metric.settle(n)
-		s.members = nil
 	case timers:
-		if !idle {
-			f.timers = append(f.timers, timerPoint{s.key, s.times.stats(nil, a.percentiles, a.cfg.Flush.Seconds())})
+		if shown {
+			f.timers = append(f.timers, timerPoint{s.key, a.stats(s)})
 		}
-		s.times.reset()
+		s.value, s.first = 0, 0
 	}
-	s.samples = 0
+	s.samples, s.extra = 0, nil
+}
+
+// stats computes a timer's numbers.
+func (a *aggregator) stats(s *series) []stat {
+	a.values = a.pool.values(a.values[:0], s.first)
+	d := distribution{values: a.values, weight: s.value}
+	if s.extra != nil {
+		d.rest = s.extra.rest
+	}
+	return d.stats(make([]stat, 0, 9+5*len(a.percentiles)), a.percentiles, a.cfg.Flush.Seconds())
 }
 
 func (a *aggregator) expire(s *series) {
-	s.dead = true
+	s.dead, a.stray = true, true
 	a.prom.leave(s.metric)
 	delete(a.series[s.class], s.key)
 	a.count--
+	prefix := prefixOf(s.key)
+	if a.prefixes[prefix]--; a.prefixes[prefix] == 0 {
+		delete(a.prefixes, prefix)
+	}
 	a.self.expired[s.class].Inc()
 }
 
-// sweep frees the cells of series that are no more, in both tables of each shard.
+// sweep frees the cells of series that are no more, if there are any.
 func (a *aggregator) sweep() {
-	now := time.Now()
+	if !a.stray {
+		return
+	}
+	a.stray = false
 	for _, s := range a.shards {
-		s.spare.sweep()
-		t := s.swap()
-		a.empty(s.transport, t, now)
-		t.sweep()
+		s.mu.Lock()
+		s.table.sweep()
+		s.mu.Unlock()
 	}
 }
 
@@ -329,10 +455,11 @@ func busier(a, b *series) bool {
 // shown is one number to show of a series.
 func (s *series) shown() float64 {
 	switch s.class {
-	case timers:
-		return s.times.weight
 	case sets:
-		return float64(len(s.members))
+		if s.extra == nil {
+			return 0
+		}
+		return float64(len(s.extra.members))
 	}
 	return s.value
 }

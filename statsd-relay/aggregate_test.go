@@ -15,15 +15,15 @@ func TestAMillionKeysStayWithinTheLimit(t *testing.T) {
 	a, s := aggregate(t, Config{MaxSeries: 1000})
 	const keys = 1_000_000
 	s.take([]byte("known:1|c"))
-	a.flush(time.Unix(10, 0))
+	a.flushed(time.Unix(10, 0))
 	for i := range keys {
 		s.take(fmt.Appendf(nil, "junk.%d:1|c", i))
 		if i%100_000 == 0 {
-			a.flush(time.Unix(int64(20+i), 0))
+			a.flushed(time.Unix(int64(20+i), 0))
 		}
 	}
 	s.take([]byte("known:1|c\nlate.gauge:1|g\nlate.timer:1|ms\nlate.set:x|s"))
-	f := a.flush(time.Unix(keys, 0))
+	f := a.flushed(time.Unix(keys, 0))
 	counts := map[string]float64{}
 	for _, p := range f.counters {
 		counts[p.key] = p.value
@@ -34,12 +34,8 @@ func TestAMillionKeysStayWithinTheLimit(t *testing.T) {
 	if n := len(a.series[counters]); n > 1001 {
 		t.Errorf("%d counters are held, the limit is 1000", n)
 	}
-	var inTables int
-	for _, table := range []*table{s.live, s.spare} {
-		inTables += table.count
-	}
-	if inTables > 2010 {
-		t.Errorf("%d cells are held in the shard, want 2000 and the overflow", inTables)
+	if s.table.cells > 1004 {
+		t.Errorf("%d cells are held in the shard, want 1000 and each class's overflow", s.table.cells)
 	}
 	overflow := a.series[counters][Overflow].metric.value
 	var kept float64
@@ -66,7 +62,7 @@ func TestRoomInTheShardsIsGivenBack(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a, s := aggregate(t, Config{MaxSeries: 3, Expire: time.Minute})
-		flush := func() { a.flush(time.Now()) }
+		flush := func() { a.flushed(time.Now()) }
 		s.take([]byte("a:1|c\nb:1|c\nc:1|c\nd:1|c"))
 		flush()
 		if a.series[counters]["d"] != nil || a.series[counters][Overflow].value != 0 {
@@ -74,8 +70,8 @@ func TestRoomInTheShardsIsGivenBack(t *testing.T) {
 		}
 		time.Sleep(2 * time.Minute)
 		flush()
-		if a.count != 0 || s.live.count != 0 || s.spare.count != 0 || len(a.prom.metrics.all) != 0 {
-			t.Errorf("after all expired %d series, %d and %d cells, %d shelves of metrics are held", a.count, s.live.count, s.spare.count, len(a.prom.metrics.all))
+		if a.count != 0 || s.table.cells != 0 || len(a.prefixes) != 0 || len(a.prom.metrics.all) != 0 {
+			t.Errorf("after all expired %d series, %d cells, %d prefixes, %d shelves of metrics are held", a.count, s.table.cells, len(a.prefixes), len(a.prom.metrics.all))
 		}
 		s.take([]byte("d:1|c"))
 		flush()
@@ -91,21 +87,21 @@ func TestAnExpiredSeriesBeginsAnew(t *testing.T) {
 		a, s := aggregate(t, Config{Expire: time.Hour})
 		s.take([]byte("a:5|c\ng:7|g"))
 		for range 359 { // flushes every 10 s
-			a.flush(time.Now())
+			a.flushed(time.Now())
 			time.Sleep(10 * time.Second)
 		}
 		s.take([]byte("a:1|c"))
-		a.flush(time.Now())
+		a.flushed(time.Now())
 		if got := a.series[counters]["a"].metric.value; got != 6 {
 			t.Errorf("the counter is %v before its hour is over, want 6", got)
 		}
 		time.Sleep(20 * time.Second)
-		a.flush(time.Now())
+		a.flushed(time.Now())
 		if a.series[gauges]["g"] != nil {
 			t.Error("the gauge is held though its hour is over")
 		}
 		s.take([]byte("g:+1|g"))
-		if f := a.flush(time.Now()); f.gauges[0].value != 1 {
+		if f := a.flushed(time.Now()); f.gauges[0].value != 1 {
 			t.Errorf("the gauge went on from what it was: %v, want 1", f.gauges[0].value)
 		}
 	})
@@ -127,7 +123,7 @@ func TestGaugesKeepTheOrderOfTheirSender(t *testing.T) {
 			a.merge()
 			a.mu.Unlock()
 		}
-		if got := a.flush(time.Unix(int64(i), 0)).gauges[0].value; got != step.want {
+		if got := a.flushed(time.Unix(int64(i), 0)).gauges[0].value; got != step.want {
 			t.Errorf("after %q the gauge is %v, want %v", step.line, got, step.want)
 		}
 	}
@@ -139,7 +135,7 @@ func TestSetMembersAreBounded(t *testing.T) {
 	for i := range 1000 {
 		s.take(fmt.Appendf(nil, "u:%d|s\nu:%d|s", i, i%50))
 	}
-	if got := a.flush(time.Unix(0, 0)).sets[0].value; got != 100 {
+	if got := a.flushed(time.Unix(0, 0)).sets[0].value; got != 100 {
 		t.Errorf("the set counts %v, want its limit of 100", got)
 	}
 	families, _ := a.self.registry.Prometheus().Gather()
@@ -163,7 +159,7 @@ func TestWhatComesInCountsOnceOverManyScrapesAndShards(t *testing.T) {
 			a.mu.Unlock()
 		}
 	}
-	f := a.flush(time.Unix(10, 0))
+	f := a.flushed(time.Unix(10, 0))
 	if got := f.counters[0].value; got != 300 {
 		t.Errorf("counter = %v, want 300", got)
 	}
@@ -261,15 +257,7 @@ func TestTheProgramsOwnValuesAreCheckedAsLinesAre(t *testing.T) {
 func TestANewKeyAllocatesAndAKnownOneDoesNot(t *testing.T) {
 	_, s := aggregate(t, Config{})
 	datagram := packed()
-	for range 100 { // room for the samples
-		s.take(datagram)
-	}
-	for c := range s.live.cells {
-		for _, c := range s.live.cells[c] {
-			c.reset()
-		}
-	}
-	s.live.dirty = s.live.dirty[:0]
+	s.take(datagram)
 	if n := testing.AllocsPerRun(50, func() { s.take(datagram) }); n != 0 {
 		t.Errorf("%v allocations for a datagram of known keys, want none", n)
 	}
@@ -299,7 +287,7 @@ func BenchmarkAggregateKnownKeys(b *testing.B) {
 	for b.Loop() {
 		s.take(datagram)
 		if n++; n%2000 == 0 { // two seconds of a busy site
-			a.flush(time.Unix(int64(n), 0))
+			a.flushed(time.Unix(int64(n), 0))
 		}
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/38, "ns/line")
@@ -313,6 +301,6 @@ func BenchmarkFlush10000Timers(b *testing.B) {
 			s.take(fmt.Appendf(nil, "bench.t.k%05d:%d|ms:%d|ms:%d|ms:%d|ms:%d|ms", i, i, i+7, i%13, i%101, i*3))
 		}
 		b.StartTimer()
-		renderPlaintext(a.flush(time.Unix(0, 0)), Naming{}.names())
+		renderPlaintext(a.flushed(time.Unix(0, 0)), Naming{}.names())
 	}
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"strconv"
@@ -9,117 +10,52 @@ import (
 	"github.com/DataDog/sketches-go/ddsketch"
 )
 
-// distribution holds the values of a timer since the last flush: each of them,
-// until there are more than may be kept; then a DDSketch of the rest, whose
-// quantiles are within 1 % and which takes 16 KiB at the most. Count, sum, lower
-// and upper are exact in any case. The zero value is ready.
-type distribution struct {
-	values  []float64
-	weights []float64 // 1/rate of each of the values; nil while all are 1
-	weight  float64   // the sum of all weights: etsy's count
-
-	sketch       *ddsketch.DDSketch // nil until values did not suffice
-	sketched     int                // values in it
-	sum, squares float64            // of those
-	lower, upper float64            // of those
+// excess is what of a timer's values in an interval was too much to be kept one by
+// one: a DDSketch, whose quantiles are within 0.5 % and which takes 32 KiB at the
+// most. Its number, sum, lower and upper are exact.
+type excess struct {
+	sketch       *ddsketch.DDSketch
+	n            int
+	sum, squares float64
+	lower, upper float64
 }
 
-// The sketch's relative error, and its bins: 2,048 of 2 % cover 17 decades.
+// The sketch's relative error, and its bins: 4,096 of 1 % cover 17 decades.
 const (
-	sketchError = .01
-	sketchBins  = 2048
+	sketchError = .005
+	sketchBins  = 4096
 )
 
-func (d *distribution) add(value, weight float64) {
-	if weight != 1 && d.weights == nil {
-		d.weights = slices.Grow(d.weights, len(d.values)+1)
-		for range d.values {
-			d.weights = append(d.weights, 1)
-		}
-	}
-	d.values = append(d.values, value)
-	if d.weights != nil {
-		d.weights = append(d.weights, weight)
-	}
-	d.weight += weight
-}
-
-// each calls f with every value that is not yet in the sketch, and its weight.
-func (d *distribution) each(f func(value, weight float64)) {
-	for i, v := range d.values {
-		w := 1.0
-		if d.weights != nil {
-			w = d.weights[i]
-		}
-		f(v, w)
-	}
-}
-
-// spill moves the values to the sketch and returns how many they were.
-func (d *distribution) spill() int {
-	n := len(d.values)
-	if n == 0 {
-		return 0
-	}
-	if d.sketch == nil {
-		d.sketch = newSketch()
-		d.lower, d.upper = d.values[0], d.values[0]
-	}
-	for _, v := range d.values {
-		d.sketch.Add(v) // it refuses only what is beyond statsd.Max
-		d.sum += v
-		d.squares += v * v
-		d.lower, d.upper = min(d.lower, v), max(d.upper, v)
-	}
-	d.sketched += n
-	d.values = d.values[:0]
-	d.weights = nil
-	return n
-}
-
-func newSketch() *ddsketch.DDSketch {
+func newExcess() *excess {
 	s, err := ddsketch.LogCollapsingLowestDenseDDSketch(sketchError, sketchBins)
 	if err != nil {
 		panic(err) // only for an error outside (0, 1)
 	}
-	return s
+	return &excess{sketch: s, lower: math.Inf(1), upper: math.Inf(-1)}
 }
 
-// merge adds what o holds. limit is how many values d may hold; it returns how
-// many went to the sketch because of it.
-func (d *distribution) merge(o *distribution, limit int) (sketched int) {
-	weight := d.weight + o.weight
-	if o.sketch != nil {
-		sketched += d.spill()
-		d.mergeSketch(o)
-	}
-	if len(d.values)+len(o.values) > limit {
-		sketched += d.spill()
-	}
-	o.each(d.add)
-	d.weight = weight
-	return sketched
+func (r *excess) add(v float64) {
+	r.sketch.Add(v) // it refuses only what is beyond statsd.Max
+	r.n++
+	r.sum += v
+	r.squares += v * v
+	r.lower, r.upper = min(r.lower, v), max(r.upper, v)
 }
 
-func (d *distribution) mergeSketch(o *distribution) {
-	if d.sketch == nil {
-		d.sketch = newSketch()
-		d.lower, d.upper = o.lower, o.upper
-	}
-	d.sketch.MergeWith(o.sketch) // it refuses only another kind of sketch
-	d.sketched += o.sketched
-	d.sum += o.sum
-	d.squares += o.squares
-	d.lower, d.upper = min(d.lower, o.lower), max(d.upper, o.upper)
+func (r *excess) merge(o *excess) {
+	r.sketch.MergeWith(o.sketch) // it refuses only another kind of sketch
+	r.n += o.n
+	r.sum += o.sum
+	r.squares += o.squares
+	r.lower, r.upper = min(r.lower, o.lower), max(r.upper, o.upper)
 }
 
-// reset empties d; it keeps room for as many values as came this time.
-func (d *distribution) reset() {
-	values := d.values[:0]
-	if cap(values) > 64 && cap(values) > 4*len(d.values) {
-		values = nil
-	}
-	*d = distribution{values: values}
+// distribution is a timer's interval, to be computed: the values, and the rest,
+// nil if there is none.
+type distribution struct {
+	values []float64
+	weight float64 // the sum of all weights: etsy's count
+	rest   *excess
 }
 
 // stat is one number about a timer, by its name in Graphite.
@@ -151,7 +87,7 @@ func newPercentile(p float64) percentile {
 // (lib/process_metrics.js), in its order of additions. It sorts d's values.
 // Without values there is only a count of zero.
 func (d *distribution) stats(to []stat, ps []percentile, seconds float64) []stat {
-	if d.sketch != nil {
+	if d.rest != nil {
 		return d.sketchStats(to, ps, seconds)
 	}
 	n := len(d.values)
@@ -159,7 +95,6 @@ func (d *distribution) stats(to []stat, ps []percentile, seconds float64) []stat
 		return append(to, stat{"count", 0}, stat{"count_ps", 0})
 	}
 	slices.Sort(d.values)
-	d.weights = nil // no longer in the order of the values
 	sum, squares := sums(d.values)
 	for _, p := range ps {
 		to = p.append(to, d.values, sum, squares)
@@ -227,35 +162,33 @@ type bin struct {
 	count float64
 }
 
-// sketchStats computes the same numbers from the sketch's bins.
+// sketchStats computes the same numbers from the sketch's bins, with the values in it.
 func (d *distribution) sketchStats(to []stat, ps []percentile, seconds float64) []stat {
-	d.spill()
+	r := d.rest
+	for _, v := range d.values {
+		r.add(v)
+	}
 	var bins []bin
-	d.sketch.ForEach(func(value, count float64) bool {
+	r.sketch.ForEach(func(value, count float64) bool {
 		bins = append(bins, bin{value, count})
 		return false
 	})
-	slices.SortFunc(bins, func(a, b bin) int {
-		if a.value < b.value {
-			return -1
-		}
-		return 1
-	})
-	n := float64(d.sketched)
+	slices.SortFunc(bins, func(a, b bin) int { return cmp.Compare(a.value, b.value) })
+	n := float64(r.n)
 	for _, p := range ps {
-		to = p.appendBins(to, bins, n, d.sum, d.squares)
+		to = p.appendBins(to, bins, n, r.sum, r.squares)
 	}
-	mean := d.sum / n
+	mean := r.sum / n
 	_, _, low := walk(bins, math.Ceil(n/2))
 	_, _, high := walk(bins, math.Floor(n/2)+1)
 	return append(to,
-		stat{"std", math.Sqrt(max(0, d.squares/n-mean*mean))},
-		stat{"upper", d.upper},
-		stat{"lower", d.lower},
+		stat{"std", math.Sqrt(max(0, r.squares/n-mean*mean))},
+		stat{"upper", r.upper},
+		stat{"lower", r.lower},
 		stat{"count", d.weight},
 		stat{"count_ps", d.weight / seconds},
-		stat{"sum", d.sum},
-		stat{"sum_squares", d.squares},
+		stat{"sum", r.sum},
+		stat{"sum_squares", r.squares},
 		stat{"mean", mean},
 		stat{"median", (low + high) / 2},
 	)

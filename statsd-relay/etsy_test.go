@@ -30,7 +30,7 @@ func TestEtsyNumbers(t *testing.T) {
 			for some := range slices.Chunk(lines, 10) {
 				s.take([]byte(strings.Join(some, "\n")))
 			}
-			rendered, _ := renderPlaintext(a.flush(time.Unix(1357000000, 0)), c.naming.names())
+			rendered, _ := renderPlaintext(a.flushed(time.Unix(1357000000, 0)), c.naming.names())
 			compare(t, points(t, readFile(t, c.recorded)), points(t, string(rendered)))
 		})
 	}
@@ -99,8 +99,8 @@ func TestIdleSeriesAreZeroAsEtsysAre(t *testing.T) {
 	} {
 		a, s := aggregate(t, Config{DeleteIdle: c.deleteIdle})
 		s.take([]byte("a:1|c\nt:3|ms\ng:5|g\nu:x|s"))
-		a.flush(time.Unix(10, 0))
-		rendered, _ := renderPlaintext(a.flush(time.Unix(20, 0)), Naming{}.names())
+		a.flushed(time.Unix(10, 0))
+		rendered, _ := renderPlaintext(a.flushed(time.Unix(20, 0)), Naming{}.names())
 		var got []string
 		for line := range strings.Lines(string(rendered)) {
 			if !strings.Contains(line, "statsd.") {
@@ -122,8 +122,8 @@ func TestManySamplesOfATimerGoToASketch(t *testing.T) {
 		es.take([]byte(line))
 		bs.take([]byte(line))
 	}
-	want := exact.flush(time.Unix(10, 0)).timers[0].stats
-	got := bounded.flush(time.Unix(10, 0)).timers[0].stats
+	want := exact.flushed(time.Unix(10, 0)).timers[0].stats
+	got := bounded.flushed(time.Unix(10, 0)).timers[0].stats
 	for i, w := range want {
 		tolerance := .011 // of a sketch within 1 %
 		if slices.Contains([]string{"count", "count_ps", "sum", "mean", "lower", "upper", "sum_squares", "std"}, w.name) || strings.HasPrefix(w.name, "count_") {

@@ -186,23 +186,22 @@ func (m *metric) atLeast(v float64) {
 	m.value = max(m.value, m.rule.shown(v, true))
 }
 
-// observeAll adds a timer's values, in milliseconds unless they are plain.
-// Without weights each counts once.
-func (m *metric) observeAll(values, weights []float64, plain bool) {
-	if m.absent() || len(values) == 0 {
+// chunk adds a timer's values, in milliseconds unless they are plain.
+func (m *metric) chunk(c *chunk, plain bool) {
+	if m.absent() {
 		return
 	}
 	m.touch()
 	to := m.sink()
-	for i, v := range values {
+	c.each(func(v, weight float64) {
 		n := uint64(1)
-		if weights != nil {
-			n = m.times(weights[i])
+		if weight != 1 {
+			n = m.times(weight)
 		}
 		if n > 0 {
 			to.insert(m.rule.shown(v, plain), n)
 		}
-	}
+	})
 	m.settled(to)
 }
 

@@ -149,3 +149,18 @@ func (s *shard) take(b []byte) {
 	defer s.mu.Unlock()
 	s.read(b)
 }
+
+// flushed is the aggregator's flush in one piece.
+func (a *aggregator) flushed(at time.Time) *flush {
+	var all *flush
+	a.flush(at, func(f *flush) {
+		if all != nil {
+			f.counters = append(all.counters, f.counters...)
+			f.gauges = append(all.gauges, f.gauges...)
+			f.sets = append(all.sets, f.sets...)
+			f.timers = append(all.timers, f.timers...)
+		}
+		all = f
+	})
+	return all
+}

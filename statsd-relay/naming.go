@@ -73,8 +73,7 @@ type plaintext struct {
 
 // renderPlaintext renders f. Tags stand behind the whole path, as carbon wants them.
 func renderPlaintext(f *flush, n names) (lines []byte, points int) {
-	w := &plaintext{names: n, time: strconv.AppendInt([]byte{' '}, f.at.Unix(), 10)}
-	w.time = append(w.time, '\n')
+	w := &plaintext{names: n, time: lineEnd(f.at.Unix())}
 	seconds := f.interval.Seconds()
 	for _, p := range f.counters {
 		w.counter(p.key, p.value, seconds)
@@ -90,8 +89,27 @@ func renderPlaintext(f *flush, n names) (lines []byte, points int) {
 	for _, p := range f.sets {
 		w.write(n.set, p.key, ".count", "", p.value)
 	}
-	w.self(f, seconds)
+	for _, p := range f.stamped {
+		w.stamped(p, seconds)
+	}
+	if f.last {
+		w.self(f, seconds)
+	}
 	return w.out, w.points
+}
+
+func lineEnd(unix int64) []byte { return append(strconv.AppendInt([]byte{' '}, unix, 10), '\n') }
+
+// stamped writes a point at its own time.
+func (w *plaintext) stamped(p stampedPoint, seconds float64) {
+	flushed := w.time
+	w.time = lineEnd(p.at)
+	if p.class == counters {
+		w.counter(p.key, p.value, seconds)
+	} else {
+		w.write(w.names.gauge, p.key, "", "", p.value)
+	}
+	w.time = flushed
 }
 
 func (w *plaintext) counter(key string, value, seconds float64) {
@@ -106,7 +124,7 @@ func (w *plaintext) self(f *flush, seconds float64) {
 	w.counter(n.selfKey+"packets_received", float64(f.packets), seconds)
 	w.counter(n.selfKey+"metrics_received", float64(f.lines), seconds)
 	w.write(n.gauge, n.selfKey+"timestamp_lag", "", "", f.late.Seconds())
-	w.write(n.self, "numStats", "", "", float64(f.series()+4))
+	w.write(n.self, "numStats", "", "", float64(f.series+4))
 	w.write(n.selfStats, "processing_time", "", "", math.Round(float64(f.took)/float64(time.Millisecond)))
 }
 

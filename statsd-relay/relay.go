@@ -5,8 +5,9 @@
 //	sockets → readers, each with a shard of its own → aggregator → sinks
 //
 // A reader parses a batch of datagrams into its shard under a lock that only the
-// aggregator ever contends, for the moment of swapping the shard's tables. At a
-// flush or a scrape the aggregator swaps and merges all shards.
+// aggregator ever contends, for the moment of swapping the shard's planes. At a
+// flush or a scrape the aggregator swaps and merges all shards. A flush goes to the
+// sinks in pieces, so that it is never in memory as a whole.
 //
 // Senders are never waited for and never make it grow without bound: series,
 // samples of a timer, members of a set, connections, the length of lines and what
@@ -51,6 +52,8 @@ type Config struct {
 
 	MaxSeries    int           // beyond it samples count under Overflow; 0 is 100,000
 	TimerSamples int           // of one timer and flush kept exactly, the rest in a sketch; 0 is 10,000
+	TimerMemory  int64         // bytes for the values of all timers; beyond, a sketch takes them too; 0 is 64 MiB
+	MaxPerPrefix int           // series whose names have the same first part; beyond it samples count under <part>.relay_overflow; 0 is no limit
 	SetMembers   int           // of one set and flush told apart; 0 is 100,000
 	Expire       time.Duration // without a sample for so long a series ends; 0 is 1 h, negative never
 	DeleteIdle   bool          // send nothing for series without samples in the flush (etsy's deleteIdleStats)
@@ -79,6 +82,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.Backlog = cmp.Or(c.Backlog, 64<<20)
 	c.MaxSeries = cmp.Or(c.MaxSeries, 100_000)
 	c.TimerSamples = cmp.Or(c.TimerSamples, 10_000)
+	c.TimerMemory = cmp.Or(c.TimerMemory, 64<<20)
 	c.SetMembers = cmp.Or(c.SetMembers, 100_000)
 	c.Expire = cmp.Or(c.Expire, time.Hour)
 	c.Readers = cmp.Or(c.Readers, min(4, max(1, runtime.GOMAXPROCS(0)/2)))
@@ -90,7 +94,7 @@ func (c Config) withDefaults() (Config, error) {
 		return c, err
 	}
 	switch {
-	case c.Flush < 0 || c.Backlog < 0 || c.MaxSeries < 0 || c.TimerSamples < 0 || c.SetMembers < 0 || c.Readers < 0 || c.ReceiveBuffer < 0 || c.TCPConns < 0 || c.TCPIdle < 0:
+	case c.Flush < 0 || c.Backlog < 0 || c.MaxSeries < 0 || c.TimerSamples < 0 || c.TimerMemory < 0 || c.MaxPerPrefix < 0 || c.SetMembers < 0 || c.Readers < 0 || c.ReceiveBuffer < 0 || c.TCPConns < 0 || c.TCPIdle < 0:
 		return c, errors.New("statsd-relay: limits and times can't be negative")
 	case c.Graphite != "" && c.Flush%time.Second != 0:
 		return c, fmt.Errorf("statsd-relay: flush every %v: carbon stores whole seconds, so take a multiple of 1s", c.Flush)
@@ -284,10 +288,11 @@ func (r *Relay) flushAt(at time.Time) {
 	r.lastStamp = stamp
 	start := time.Now()
 	r.countDrops()
-	f := r.agg.flush(time.Unix(stamp, 0))
-	for _, s := range r.sinks {
-		s.send(f)
-	}
+	r.agg.flush(time.Unix(stamp, 0), func(f *flush) {
+		for _, s := range r.sinks {
+			s.send(f)
+		}
+	})
 	r.self.flushed(time.Since(start))
 }
 

@@ -32,11 +32,18 @@ func timerKeys(n int) []string {
 	return keys
 }
 
+// chunkOf holds values without weights.
+func chunkOf(values ...float64) *chunk {
+	c := &chunk{n: uint16(len(values))}
+	copy(c.numbers[:], values)
+	return c
+}
+
 // fill shows a timer of five samples for each key.
 func fill(e *exposition, keys []string) {
 	for i, key := range keys {
 		v := float64(i%100 + 1)
-		e.enter(key, timers, false).observeAll([]float64{v, v * 1.3, v * 2, v * 3.7, v * 11}, nil, false)
+		e.enter(key, timers, false).chunk(chunkOf(v, v*1.3, v*2, v*3.7, v*11), false)
 	}
 }
 

@@ -24,31 +24,69 @@ func (c class) String() string { return [...]string{"counter", "gauge", "timer",
 // classOf says how each statsd.Type is aggregated.
 var classOf = [...]class{statsd.Counter: counters, statsd.Gauge: gauges, statsd.Timer: timers, statsd.Histogram: timers, statsd.Set: sets}
 
-// shard is where one reader aggregates what it reads. It has two tables: the
+// shard is where one reader aggregates what it reads. It has two planes: the
 // reader fills the live one while the aggregator empties the other.
 type shard struct {
 	transport string
 	bad       *badLines
+	limits    limits
 	tap       tap  // nil: none
 	only      bool // the tap gets it, and nothing is aggregated
 
 	mu      sync.Mutex
-	live    *table
+	table   *table
+	planes  [2]plane
+	live    int
 	scanner statsd.Scanner
-	key     []byte
-
-	spare *table // the aggregator's
 }
 
-func newShard(transport string, bad *badLines, limits limits) *shard {
-	return &shard{transport: transport, bad: bad, live: newTable(limits), spare: newTable(limits)}
+// limits are the bounds of a shard.
+type limits struct {
+	series, samples, members int
+	pool                     *pool
+	styles                   statsd.Styles
+}
+
+func newShard(transport string, bad *badLines, l limits) *shard {
+	s := &shard{transport: transport, bad: bad, limits: l, table: newTable(l.series, l.styles)}
+	for i := range s.planes {
+		s.planes[i].pool = l.pool
+	}
+	return s
+}
+
+// plane is what came in since it was last emptied, but for the cells' own numbers.
+type plane struct {
+	arena
+	dirty   []*cell // those with samples
+	extras  map[*cell]*extra
+	stamped map[stamped]float64
+
+	packets, bytes, started int64 // started are lines
+	lines                   [5]int64
+	bad                     [16]int64
+	members, unstamped      int64 // left out
+}
+
+// extra is what few cells and series have.
+type extra struct {
+	members map[uint64]struct{} // of sets, as hashes
+	rest    *excess               // of timers: what was too much to be kept one by one
+	shown   *histogram          // the same, for Prometheus
+}
+
+// stamped is a point at a time of its own, which no flush aggregates with others.
+type stamped struct {
+	class class
+	key   string
+	at    int64 // Unix seconds
 }
 
 // read takes a datagram, or whole lines of a stream. The shard is locked.
 func (s *shard) read(b []byte) {
-	t := s.live
-	t.packets++
-	t.bytes += int64(len(b))
+	p := &s.planes[s.live]
+	p.packets++
+	p.bytes += int64(len(b))
 	if s.tap != nil {
 		if s.tap.take(b); s.only {
 			return
@@ -58,22 +96,29 @@ func (s *shard) read(b []byte) {
 	for sc.Reset(b); sc.Scan(); {
 		if sc.Bad != statsd.OK {
 			s.refuse(sc.Bad, sc.Line)
-			continue
-		}
-		var why statsd.Reason
-		if s.key, why = sc.AppendKey(s.key[:0], statsd.AllStyles); why != statsd.OK {
+		} else if why := s.sample(p, &sc.Sample); why != statsd.OK {
 			s.refuse(why, sc.Line)
-			continue
 		}
-		t.add(s.key, &sc.Sample)
 	}
-	t.started += int64(sc.Lines)
+	p.started += int64(sc.Lines)
+}
+
+// sample adds one.
+func (s *shard) sample(p *plane, one *statsd.Sample) statsd.Reason {
+	if one.Time != 0 && (one.Type == statsd.Counter || one.Type == statsd.Gauge) {
+		return s.stamp(p, one)
+	}
+	c, why := s.table.cell(one)
+	if why == statsd.OK {
+		s.add(p, c, one)
+	}
+	return why
 }
 
 // refuse counts what is bad, and keeps the line for the status page. The shard
 // is locked.
 func (s *shard) refuse(why statsd.Reason, line []byte) {
-	s.live.bad[why]++
+	s.planes[s.live].bad[why]++
 	s.bad.keep(why, line)
 }
 
@@ -81,129 +126,113 @@ func (s *shard) refuse(why statsd.Reason, line []byte) {
 func (s *shard) put(key string, typ statsd.Type, value float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.live
-	t.packets++
-	t.started++
-	sample := statsd.Sample{Type: typ, Value: value, Rate: 1}
-	var why statsd.Reason
-	if s.key, why = statsd.AppendName(s.key[:0], key); why == statsd.OK {
-		why = sample.Check()
+	p := &s.planes[s.live]
+	p.packets++
+	p.started++
+	sample := statsd.Sample{Name: []byte(key), Type: typ, Value: value, Rate: 1}
+	why := sample.Check()
+	if why == statsd.OK {
+		why = s.sample(p, &sample)
 	}
 	if why != statsd.OK {
 		s.refuse(why, []byte(key))
-		return
 	}
-	t.add(s.key, &sample)
 }
 
-// swap gives the aggregator what has been filled.
-func (s *shard) swap() *table {
+// swap gives the aggregator what has been filled, and the number of its plane.
+func (s *shard) swap() (*plane, int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.live, s.spare = s.spare, s.live
-	return s.spare
+	filled := s.live
+	s.live = 1 - s.live
+	return &s.planes[filled], filled
 }
 
-// limits are the bounds of a table.
-type limits struct{ series, samples, members int }
-
-// table holds what came in since it was last emptied. Its cells stay, so that a
-// key that is known costs one look-up and no allocation.
-type table struct {
-	limits limits
-	cells  [classes]map[string]*cell
-	count  int     // of all cells
-	dirty  []*cell // those with samples
-
-	packets, bytes, started int64 // started are lines
-	lines                   [5]int64
-	bad                     [16]int64
-	sketched, members       int64 // samples sketched, members dropped
-}
-
-func newTable(l limits) *table {
-	t := &table{limits: l}
-	for c := range t.cells {
-		t.cells[c] = map[string]*cell{}
+// add adds a sample to its cell.
+func (s *shard) add(p *plane, c *cell, sample *statsd.Sample) {
+	p.lines[sample.Type]++
+	d := &c.data[s.live]
+	if d.samples == 0 {
+		p.dirty = append(p.dirty, c)
 	}
-	return t
-}
-
-// cell is one key of a table. It holds what its class needs.
-type cell struct {
-	key     string
-	class   class
-	plain   bool    // of timers: not milliseconds but the sender's own unit
-	series  *series // where it goes; nil until the aggregator has seen it
-	samples int64
-
-	value    float64 // counters: the sum; gauges: the last value, or the change
-	negative float64 // counters: what of the sum was below zero
-	set      bool    // gauges: value is no change
-
-	times   distribution
-	spilled *histogram // timers: what distribution has no single values of any more
-
-	members map[uint64]struct{}
-}
-
-// add takes one sample.
-func (t *table) add(key []byte, s *statsd.Sample) {
-	t.lines[s.Type]++
-	class := classOf[s.Type]
-	c, ok := t.cells[class][string(key)]
-	if !ok {
-		c = t.newCell(class, key, s.Type == statsd.Histogram)
-	}
-	if c.samples == 0 {
-		t.dirty = append(t.dirty, c)
-	}
-	c.samples++
-	switch class {
+	d.samples++
+	switch c.class {
 	case counters:
-		v := s.Value * (1 / s.Rate) // as etsy's, down to the rounding
-		c.value += v
+		v := sample.Value
+		if sample.Rate != 1 {
+			v *= 1 / sample.Rate // as etsy's, down to the rounding
+		}
+		d.value += v
 		if v < 0 {
-			c.negative += v
+			d.negative += v
 		}
 	case gauges:
-		if s.Change {
-			c.value += s.Value
+		if sample.Change {
+			d.value += sample.Value
 		} else {
-			c.value, c.set = s.Value, true
+			d.value, d.first = sample.Value, settled
 		}
 	case timers:
-		t.time(c, s.Value, 1/s.Rate)
+		s.time(p, c, d, sample.Value, 1/sample.Rate)
 	case sets:
-		t.member(c, s.Member)
+		p.member(c, sample.Member, s.limits.members)
 	}
 }
 
-// newCell makes a cell; once the table is full, the class's overflow is all there is.
-func (t *table) newCell(class class, key []byte, plain bool) *cell {
-	if t.count >= t.limits.series {
-		if c, ok := t.cells[class][Overflow]; ok {
-			return c
+// time adds a timer's value: to its list, and to the sketch what is too much for that.
+func (s *shard) time(p *plane, c *cell, d *interval, value, weight float64) {
+	d.value += weight
+	if d.samples <= uint32(s.limits.samples) {
+		if head, ok := p.arena.add(d.first, value, weight); ok {
+			d.first = head
+			return
 		}
-		key = []byte(Overflow)
 	}
-	c := &cell{key: string(key), class: class, plain: plain}
-	t.cells[class][c.key] = c
-	t.count++
-	return c
+	x := p.extra(c)
+	if x.rest == nil {
+		x.rest, x.shown = newExcess(), newHistogram(c.plain)
+	}
+	x.rest.add(value)
+	x.shown.observe(value, weight)
 }
 
-// time adds a timer's value. At the limit, the values go to the sketch and, for
-// Prometheus, to a histogram.
-func (t *table) time(c *cell, value, weight float64) {
-	if len(c.times.values) >= t.limits.samples {
-		if c.spilled == nil {
-			c.spilled = newHistogram(c.plain)
+func (p *plane) extra(c *cell) *extra {
+	x := p.extras[c]
+	if x == nil {
+		if p.extras == nil {
+			p.extras = map[*cell]*extra{}
 		}
-		c.times.each(c.spilled.observe)
-		t.sketched += int64(c.times.spill())
+		x = &extra{}
+		p.extras[c] = x
 	}
-	c.times.add(value, weight)
+	return x
+}
+
+// stamp adds a counter's or a gauge's value to what there is of that time.
+func (s *shard) stamp(p *plane, sample *statsd.Sample) statsd.Reason {
+	key, why := sample.AppendKey(s.table.key[:0], s.limits.styles)
+	if s.table.key = key; why != statsd.OK {
+		return why
+	}
+	p.lines[sample.Type]++
+	class := classOf[sample.Type]
+	before, known := p.stamped[stamped{class, string(key), sample.Time}]
+	if !known && len(p.stamped) >= s.limits.series {
+		p.unstamped++
+		return statsd.OK
+	}
+	if p.stamped == nil {
+		p.stamped = map[stamped]float64{}
+	}
+	v := sample.Value
+	switch {
+	case class == counters:
+		v = before + v/sample.Rate
+	case sample.Change:
+		v += before
+	}
+	p.stamped[stamped{class, string(key), sample.Time}] = v
+	return statsd.OK
 }
 
 // seed makes the hashes of all shards' set members comparable.
@@ -211,41 +240,20 @@ var seed = maphash.MakeSeed()
 
 // member adds to a set. Sets hold 64 bits of a hash instead of the members: at
 // 100,000 members, two are taken for one once in four billion flushes.
-func (t *table) member(c *cell, m []byte) {
-	if c.members == nil {
-		c.members = map[uint64]struct{}{}
+func (p *plane) member(c *cell, m []byte, limit int) {
+	x := p.extra(c)
+	if x.members == nil {
+		x.members = map[uint64]struct{}{}
 	}
 	h := maphash.Bytes(seed, m)
-	if _, known := c.members[h]; known {
+	if _, known := x.members[h]; known {
 		return
 	}
-	if len(c.members) >= t.limits.members {
-		t.members++
+	if len(x.members) >= limit {
+		p.members++
 		return
 	}
-	c.members[h] = struct{}{}
-}
-
-// reset empties the cell and keeps its memory, unless that was far too much.
-func (c *cell) reset() {
-	c.samples, c.value, c.negative, c.set, c.spilled = 0, 0, 0, false, nil
-	c.times.reset()
-	if len(c.members) > 1000 {
-		c.members = nil
-	}
-	clear(c.members)
-}
-
-// sweep forgets the cells of series that have ended or never came to be.
-func (t *table) sweep() {
-	for _, cells := range t.cells {
-		for key, c := range cells {
-			if c.series != nil && (c.series.dead || c.series.key != key) {
-				delete(cells, key)
-				t.count--
-			}
-		}
-	}
+	x.members[h] = struct{}{}
 }
 
 // keptBad is how many bad lines the status page shows.

@@ -295,7 +295,7 @@ func (in *input) take(lines []byte) {
 func (in *input) refuse(why statsd.Reason) {
 	in.shard.mu.Lock()
 	defer in.shard.mu.Unlock()
-	in.shard.live.started++
+	in.shard.planes[in.shard.live].started++
 	in.shard.refuse(why, in.buf)
 }
 
