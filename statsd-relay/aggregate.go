@@ -11,14 +11,15 @@ import (
 // series is one key of one class, from its first sample until it expires.
 type series struct {
 	key    string
+	metric *metric // in Prometheus; nil if its name could not be had
+	seen   uint32  // when its last sample was merged, in Unix seconds
 	class  class
 	dead   bool
-	seen   int64   // when its last sample was merged, in Unix nanoseconds
-	metric *metric // in Prometheus; nil if its name could not be had
 
-	samples int64   // since the last flush, as all that follows
+	// Since the last flush:
+	first   uint32 // of timers: their values, in the pool
+	samples uint32
 	value   float64 // as an interval's
-	first   uint32  // of timers: their values, in the pool
 	extra   *extra
 }
 
@@ -150,8 +151,8 @@ func (a *aggregator) fold(c *cell, d *interval, x *extra, now time.Time) {
 			return // the last value of many gauges says nothing
 		}
 	}
-	s.seen = now.UnixNano()
-	s.samples += int64(d.samples)
+	s.seen = uint32(now.Unix())
+	s.samples += d.samples
 	switch c.class {
 	case counters:
 		s.value += d.value
@@ -183,7 +184,7 @@ func (a *aggregator) time(s *series, d *interval, x *extra, plain bool) {
 		s.spill(x.rest)
 		a.self.sketched.Add(int64(x.rest.n))
 	}
-	if s.samples > int64(a.cfg.TimerSamples) && s.first != 0 {
+	if int(s.samples) > a.cfg.TimerSamples && s.first != 0 {
 		s.spill(newExcess())
 		n := s.extra.rest.n
 		a.pool.each(s.first, func(c *chunk) { c.each(func(v, _ float64) { s.extra.rest.add(v) }) })
@@ -340,7 +341,7 @@ func (a *aggregator) piece(at time.Time) *flush { return &flush{at: at, interval
 
 // end adds the series' numbers to f and begins its next interval.
 func (a *aggregator) end(s *series, f *flush, now time.Time) {
-	if a.cfg.Expire > 0 && now.UnixNano()-s.seen >= int64(a.cfg.Expire) {
+	if a.cfg.Expire > 0 && now.Sub(time.Unix(int64(s.seen), 0)) >= a.cfg.Expire {
 		a.expire(s)
 		return
 	}

@@ -304,3 +304,21 @@ func BenchmarkFlush10000Timers(b *testing.B) {
 		renderPlaintext(a.flushed(time.Unix(0, 0)), Naming{}.names())
 	}
 }
+
+// BenchmarkHeldTimer says what a timer of five samples costs, before its first
+// flush and after it.
+func BenchmarkHeldTimer(b *testing.B) {
+	const keys = 100_000
+	for b.Loop() {
+		a, s := aggregate(b, Config{})
+		heap := live()
+		for i := range 5 * keys {
+			s.take(fmt.Appendf(nil, "bench.t.k%05d.api.request_time:%d.45|ms", i%keys, i%997))
+		}
+		loaded := live()
+		a.flush(time.Unix(10, 0), func(*flush) {})
+		b.ReportMetric((float64(loaded)-float64(heap))/keys, "B/loaded")
+		b.ReportMetric((float64(live())-float64(heap))/keys, "B/held")
+		runtime.KeepAlive(a)
+	}
+}

@@ -71,7 +71,7 @@ type plane struct {
 // extra is what few cells and series have.
 type extra struct {
 	members map[uint64]struct{} // of sets, as hashes
-	rest    *excess               // of timers: what was too much to be kept one by one
+	rest    *excess             // of timers: what was too much to be kept one by one
 	shown   *histogram          // the same, for Prometheus
 }
 
