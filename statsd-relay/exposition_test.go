@@ -244,12 +244,17 @@ func compareWithClientGolang(t *testing.T, factor float64, values func(i int) fl
 // histogramFor is a histogram as an unmapped timer has it.
 func histogramFor(t testing.TB, p Prometheus, plain bool) *histogram {
 	t.Helper()
+	r := rulesFor(t, p).rule(ruleKey{class: timers, plain: plain})
+	return &histogram{rule: r, shift: r.shift}
+}
+
+func rulesFor(t testing.TB, p Prometheus) *rules {
+	t.Helper()
 	p, err := p.withDefaults()
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := p.rules.rule(ruleKey{class: timers, plain: plain})
-	return &histogram{rule: r, shift: r.shift}
+	return p.rules
 }
 
 func drawnOf(h *histogram) *dto.Histogram {

@@ -211,10 +211,10 @@ var (
 	helps = [classes]string{"Statsd counter.", "Statsd gauge.", "Statsd timer.", "Members of a statsd set in the last flush."}
 )
 
-// spilled is the rule of what a shard can't hold one by one: finer than what it
-// is merged into will mostly be.
+// spilled is the rule of what a shard can't hold one by one: as fine as a
+// summary, and finer than a histogram will mostly be.
 func spilled(plain bool, bounds []float64) rule {
-	return rule{class: timers, plain: plain, bounds: bounds, native: true, shift: 3, max: 1024}
+	return rule{class: timers, plain: plain, bounds: bounds, native: true, shift: sketched.shift, max: sketched.max}
 }
 
 var (
@@ -357,4 +357,58 @@ func (r *rule) shown(v float64, plain bool) float64 {
 		v *= r.scale
 	}
 	return v
+}
+
+// sameShape is whether the samples of one can go on as the other's.
+func (r *rule) sameShape(o *rule) bool {
+	return r.alike(o) && r.scaled == o.scaled && r.scale == o.scale &&
+		slices.Equal(r.bounds, o.bounds) && r.native == o.native && r.max == o.max && r.shift == o.shift &&
+		slices.Equal(r.quantiles, o.quantiles) && r.age == o.age && r.windows == o.windows
+}
+
+// ReloadMapping reads Prometheus.Mapping again. An error leaves all as it was.
+// Series that get the same name, labels and buckets go on counting; others begin.
+func (r *Relay) ReloadMapping() error {
+	p, err := r.cfg.Prometheus.withDefaults()
+	if err != nil {
+		return err
+	}
+	r.agg.mu.Lock()
+	defer r.agg.mu.Unlock()
+	r.agg.remap(p.rules)
+	return nil
+}
+
+// remap enters every series anew; those that have a metric are first, so that
+// they keep their names.
+func (a *aggregator) remap(r *rules) {
+	var shown, others []*series
+	for _, all := range a.series {
+		for _, s := range all {
+			if s.metric.absent() {
+				others = append(others, s)
+			} else {
+				shown = append(shown, s)
+			}
+		}
+	}
+	a.prom = newExposition(r)
+	for _, s := range append(shown, others...) {
+		old := s.metric
+		plain := !old.absent() && old.rule.plain // of others it is not known; they get the buckets of milliseconds
+		s.metric = a.prom.enter(s.key, s.class, plain)
+		s.metric.adopt(old)
+	}
+}
+
+// adopt takes over what old has counted, if m was just made and is the same series.
+func (m *metric) adopt(old *metric) {
+	if m.absent() || old.absent() || m.keys > 1 || compareIDs(m.id, old.id) != 0 || !m.rule.sameShape(old.rule) {
+		return
+	}
+	m.buckets, m.value, m.carry, m.shift = old.buckets, old.value, old.carry, old.shift
+	m.created, m.seen = old.created, old.seen
+	if s := old.rule.summaries[old]; s != nil {
+		m.rule.summaries[m] = s
+	}
 }

@@ -47,6 +47,11 @@ type flags struct {
 	PrefixStats     string `name:"prefix-stats" default:"statsd" env:"RELAY_PREFIX_STATS" help:"prefixStats: where numStats and the like go."`
 	DeleteIdle      bool   `name:"delete-idle" env:"RELAY_DELETE_IDLE" help:"deleteIdleStats: send nothing for keys that had no sample."`
 
+	PrometheusMapping    string        `name:"prometheus-mapping" type:"path" env:"RELAY_PROMETHEUS_MAPPING" placeholder:"FILE" help:"Mapping file of statsd_exporter's (its --statsd.mapping-config): what names and labels keys get on /metrics."`
+	PrometheusHistograms string        `name:"prometheus-histograms" default:"both" enum:"both,classic,native" env:"RELAY_PROMETHEUS_HISTOGRAMS" help:"Buckets of timers on /metrics: classic, native or both."`
+	PrometheusBuckets    []float64     `name:"prometheus-buckets" env:"RELAY_PROMETHEUS_BUCKETS" placeholder:"SECONDS" help:"Classic buckets of timers, unless a mapping says others."`
+	PrometheusTTL        time.Duration `name:"prometheus-ttl" default:"0" env:"RELAY_PROMETHEUS_TTL" help:"Show a series on /metrics for so long after its last sample, unless a mapping says how long; 0: until it expires."`
+
 	MaxSeries     int           `name:"max-series" default:"100000" env:"RELAY_MAX_SERIES" help:"Series held; beyond, samples count under relay_overflow."`
 	TimerSamples  int           `name:"timer-samples" default:"10000" env:"RELAY_TIMER_SAMPLES" help:"Samples of a timer and flush kept exactly; beyond, percentiles are within 1 %."`
 	Expire        time.Duration `name:"expire" default:"1h" env:"RELAY_EXPIRE" help:"A series without samples for so long ends; negative: never."`
@@ -65,6 +70,9 @@ func (f flags) config() relay.Config {
 		},
 		Forward: relay.Forward{Nodes: f.Forward, Only: f.ForwardOnly}, Repeat: relay.Repeat{To: f.Repeat},
 		DeleteIdle: f.DeleteIdle, MaxSeries: f.MaxSeries, TimerSamples: f.TimerSamples, Expire: f.Expire,
+		Prometheus: relay.Prometheus{
+			Mapping: f.PrometheusMapping, Histograms: f.PrometheusHistograms, Buckets: f.PrometheusBuckets, TTL: f.PrometheusTTL,
+		},
 		Readers: f.Readers, ReceiveBuffer: f.ReceiveBuffer, Backlog: f.Backlog,
 	}
 }
