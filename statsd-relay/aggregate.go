@@ -27,6 +27,7 @@ type aggregator struct {
 	cfg         Config
 	self        *self
 	percentiles []percentile
+	interval    time.Duration // of the next interval, when a reload has changed it
 
 	mu     sync.Mutex
 	shards []*shard
@@ -229,7 +230,7 @@ func (a *aggregator) end(s *series, f *flush, now time.Time) {
 		a.expire(s)
 		return
 	}
-	idle := s.samples == 0 && a.cfg.DeleteIdle
+	idle := s.samples == 0 && a.cfg.deletes(s.class)
 	switch s.class {
 	case counters:
 		if !idle {

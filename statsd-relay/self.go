@@ -34,6 +34,9 @@ type self struct {
 	conflicts *metrics.Gauge
 	reserved  *metrics.Gauge
 
+	reloadGood *metrics.Gauge
+	reloadTime *metrics.Gauge
+
 	sinkFlushes *metrics.CounterVec
 	sinkPoints  *metrics.CounterVec
 	sinkBytes   *metrics.CounterVec
@@ -52,6 +55,7 @@ func newSelf(reg *metrics.Registry, cfg Config) *self {
 	s.declareInput(reg)
 	s.declareSeries(reg)
 	s.declareSinks(reg)
+	s.declareReloads(reg)
 	s.limit.Set(float64(cfg.MaxSeries))
 	return s
 }
