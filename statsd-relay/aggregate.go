@@ -29,7 +29,9 @@ type aggregator struct {
 	cfg         Config
 	self        *self
 	percentiles []percentile
+	histograms  []bins
 	pool        *pool
+	interval    time.Duration // of the next interval, when a reload has changed it
 
 	mu       sync.Mutex
 	shards   []*shard
@@ -53,13 +55,22 @@ func newAggregator(cfg Config, self *self) *aggregator {
 		cfg: cfg, self: self, pool: newPool(cfg.TimerMemory), prom: newExposition(cfg.Prometheus.rules),
 		prefixes: map[string]int{}, stamped: map[stamped]float64{},
 	}
-	for _, p := range cfg.Percentiles {
-		a.percentiles = append(a.percentiles, newPercentile(p))
-	}
+	a.summarise(cfg)
 	for c := range a.series {
 		a.series[c] = map[string]*series{}
 	}
 	return a
+}
+
+// summarise sets what is computed of timers.
+func (a *aggregator) summarise(cfg Config) {
+	a.percentiles, a.histograms = nil, nil
+	for _, p := range cfg.Percentiles {
+		a.percentiles = append(a.percentiles, newPercentile(p))
+	}
+	for _, rule := range cfg.Histogram {
+		a.histograms = append(a.histograms, newBins(rule))
+	}
 }
 
 // newShard adds a shard for one reader.
@@ -345,7 +356,7 @@ func (a *aggregator) end(s *series, f *flush, now time.Time) {
 		a.expire(s)
 		return
 	}
-	shown := s.samples > 0 || !a.cfg.DeleteIdle
+	shown := s.samples > 0 || !a.cfg.deletes(s.class)
 	switch s.class {
 	case counters:
 		if shown {
@@ -378,7 +389,13 @@ func (a *aggregator) stats(s *series) []stat {
 	if s.extra != nil {
 		d.rest = s.extra.rest
 	}
-	return d.stats(make([]stat, 0, 9+5*len(a.percentiles)), a.percentiles, a.cfg.Flush.Seconds())
+	all := d.stats(make([]stat, 0, 9+5*len(a.percentiles)), a.percentiles, a.cfg.Flush.Seconds())
+	for _, h := range a.histograms {
+		if strings.Contains(s.key, h.metric) {
+			return d.count(all, h)
+		}
+	}
+	return all
 }
 
 func (a *aggregator) expire(s *series) {

@@ -34,6 +34,10 @@ type carbon struct {
 	lastErr error     // nil while connected
 	since   time.Time // of that state
 	sent    int64     // flushes
+
+	lastFlush, lastError time.Time
+	flushTime            time.Duration // of the last, to be acknowledged
+	flushLength          int           // of the last
 }
 
 type carbonMetrics struct {
@@ -68,14 +72,29 @@ func newCarbon(cfg Config, self *self, log *slog.Logger) *carbon {
 
 func (c *carbon) name() string { return "graphite" }
 
+// inherit takes over what waits in the carbon that c replaces.
+func (c *carbon) inherit(from sink) {
+	old := from.(*carbon)
+	for b, ok := old.backlog.head(); ok; b, ok = old.backlog.head() {
+		old.backlog.pop(b)
+		c.hold(b)
+	}
+	c.measure()
+}
+
 // send puts f into the backlog.
 func (c *carbon) send(f *flush) {
 	data, points := renderPlaintext(f, c.names)
-	for _, b := range c.backlog.push(batch{f.at, data, points}) {
+	c.hold(batch{f.at, data, points})
+	c.measure()
+}
+
+// hold adds b to the backlog, and counts what goes for it.
+func (c *carbon) hold(b batch) {
+	for _, b := range c.backlog.push(b) {
 		c.metrics.droppedFlushes.Inc()
 		c.metrics.droppedPoints.Add(int64(b.points))
 	}
-	c.measure()
 }
 
 // measure sets the gauges of what waits.
@@ -162,10 +181,11 @@ func (c *carbon) deliver(ctx, drain context.Context, conn net.Conn, last *batch)
 	for {
 		b, ok := c.backlog.head()
 		if ok {
+			start := time.Now()
 			if err := c.write(conn, broken, b.data); err != nil {
 				return err
 			}
-			c.delivered(b)
+			c.delivered(b, time.Since(start))
 			*last = b
 			continue
 		}
@@ -185,7 +205,7 @@ func (c *carbon) deliver(ctx, drain context.Context, conn net.Conn, last *batch)
 	}
 }
 
-func (c *carbon) delivered(b batch) {
+func (c *carbon) delivered(b batch, took time.Duration) {
 	c.backlog.pop(b)
 	c.metrics.sentFlushes.Inc()
 	c.metrics.sentPoints.Add(int64(b.points))
@@ -194,6 +214,7 @@ func (c *carbon) delivered(b batch) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sent++
+	c.lastFlush, c.flushTime, c.flushLength = time.Now(), took, len(b.data)
 }
 
 // watch reports, once, that the other side has closed or reset conn: carbon
@@ -262,6 +283,9 @@ func (c *carbon) state(err error) {
 			c.log.Warn("graphite can't be reached; flushes wait", "address", c.address, "error", err)
 		}
 	}
+	if err != nil && !errors.Is(err, errClosed) {
+		c.lastError = time.Now()
+	}
 	c.lastErr = err
 }
 
@@ -273,11 +297,23 @@ type sinkStatus struct {
 	waiting       int
 	bytes         int64
 	sent          int64
+
+	lastFlush, lastError time.Time     // zero if there was none
+	flushTime            time.Duration // that the last flush took to be acknowledged
+	flushLength          int           // bytes of the last flush
+
+	facts []fact // what else there is to say
 }
+
+// fact is something to read on the status page.
+type fact struct{ Name, Value string }
 
 func (c *carbon) status() sinkStatus {
 	n, bytes, _ := c.backlog.size()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return sinkStatus{c.name(), c.address, c.lastErr, c.since, n, bytes, c.sent}
+	return sinkStatus{
+		name: c.name(), address: c.address, err: c.lastErr, since: c.since, waiting: n, bytes: bytes, sent: c.sent,
+		lastFlush: c.lastFlush, lastError: c.lastError, flushTime: c.flushTime, flushLength: c.flushLength,
+	}
 }

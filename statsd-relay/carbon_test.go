@@ -184,7 +184,7 @@ func TestACarbonThatNeverReadsCostsOnlyTheBacklog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sink := newCarbon(r.cfg, r.self, quiet())
+	sink := newCarbon(*r.cfg.Load(), r.self, quiet())
 	sink.timeout = 200 * time.Millisecond
 	r.sinks = append(r.sinks[:0], sink)
 	ctx, cancel := context.WithCancel(t.Context())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -42,6 +43,14 @@ func TestEveryPointIsEtsys(t *testing.T) {
 			}}, Config{Naming: modern},
 		},
 		{"no prefix", options{"graphite": options{"legacyNamespace": false, "globalPrefix": ""}}, Config{Naming: Naming{Modern: true, NoPrefix: true}}},
+		{
+			"histogram", options{"histogram": []options{
+				{"metric": "1", "bins": []any{50, 100.5, 150, "inf"}}, {"metric": "2", "bins": []any{}}, {"metric": "", "bins": []any{0.25, 75}},
+			}},
+			Config{Histogram: []HistogramRule{
+				{"1", Bins{50, 100.5, 150, math.Inf(1)}}, {"2", nil}, {"", Bins{0.25, 75}},
+			}},
+		},
 		{"deleteIdleStats", options{"deleteIdleStats": true}, Config{DeleteIdle: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -228,3 +228,53 @@ func walk(bins []bin, n float64) (sum, squares, bound float64) {
 	}
 	return sum, squares, bound
 }
+
+// bins is a HistogramRule with the names of its numbers.
+type bins struct {
+	metric string
+	limits []float64
+	names  []string
+}
+
+// newBins names the numbers as etsy's statsd does: histogram.bin_0_5, histogram.bin_inf.
+func newBins(r HistogramRule) bins {
+	b := bins{metric: r.Metric, limits: r.Bins}
+	for _, limit := range r.Bins {
+		text := "inf"
+		if !math.IsInf(limit, 1) {
+			text = strings.Replace(strconv.FormatFloat(limit, 'f', -1, 64), ".", "_", 1)
+		}
+		b.names = append(b.names, "histogram.bin_"+text)
+	}
+	return b
+}
+
+// count appends how many values are in each bin. It comes behind stats, which sorts
+// them; of an interval without values there is none.
+func (d *distribution) count(to []stat, b bins) []stat {
+	if d.rest == nil && len(d.values) == 0 {
+		return to
+	}
+	before := 0.0
+	for i, limit := range b.limits {
+		n := d.below(limit)
+		to = append(to, stat{b.names[i], n - before})
+		before = n
+	}
+	return to
+}
+
+// below is how many values are less than limit.
+func (d *distribution) below(limit float64) (n float64) {
+	if d.rest == nil {
+		at, _ := slices.BinarySearch(d.values, limit)
+		return float64(at)
+	}
+	d.rest.sketch.ForEach(func(value, count float64) bool {
+		if value < limit {
+			n += count
+		}
+		return false
+	})
+	return n
+}

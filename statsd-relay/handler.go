@@ -15,7 +15,7 @@ import (
 var assets embed.FS
 
 // Handler serves /metrics (OpenMetrics or protobuf to who asks for it), the
-// status page at /, /-/healthy, and /-/ready while lines are read.
+// status page at /, /-/healthy, /-/ready while lines are read, and POST /-/reload.
 func (r *Relay) Handler() http.Handler {
 	css, err := assets.ReadFile("status.css")
 	if err != nil {
@@ -38,6 +38,8 @@ func (r *Relay) Handler() http.Handler {
 			r.log.Warn("status page", "error", err)
 		}
 	})
+	// Pages of others must not have a browser on this host do it.
+	mux.Handle("POST /-/reload", http.NewCrossOriginProtection().Handler(http.HandlerFunc(r.serveReload)))
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "healthy\n") })
 	mux.HandleFunc("GET /-/ready", func(w http.ResponseWriter, _ *http.Request) {
 		if !r.ready.Load() {
@@ -82,12 +84,12 @@ type badReport struct {
 }
 
 func (r *Relay) report() report {
-	rep := report{Now: time.Now().UTC(), Flush: r.cfg.Flush, Ready: r.ready.Load(), Limit: r.cfg.MaxSeries}
+	rep := report{Now: time.Now().UTC(), Flush: r.cfg.Load().Flush, Ready: r.ready.Load(), Limit: r.cfg.Load().MaxSeries}
 	for _, l := range r.in {
 		rep.Listens = append(rep.Listens, l.transport()+" "+l.addr().String())
 	}
 	rep.Series, rep.Top = r.agg.shown()
-	for _, s := range r.sinks {
+	for _, s := range r.currentSinks() {
 		st := s.status()
 		out := sinkReport{Name: st.name, Address: st.address, Since: time.Since(st.since).Round(time.Second), Waiting: st.waiting, KiB: (st.bytes + 1023) / 1024, Sent: st.sent}
 		if st.err != nil {

@@ -366,21 +366,9 @@ func (r *rule) sameShape(o *rule) bool {
 		slices.Equal(r.quantiles, o.quantiles) && r.age == o.age && r.windows == o.windows
 }
 
-// ReloadMapping reads Prometheus.Mapping again. An error leaves all as it was.
-// Series that get the same name, labels and buckets go on counting; others begin.
-func (r *Relay) ReloadMapping() error {
-	p, err := r.cfg.Prometheus.withDefaults()
-	if err != nil {
-		return err
-	}
-	r.agg.mu.Lock()
-	defer r.agg.mu.Unlock()
-	r.agg.remap(p.rules)
-	return nil
-}
-
-// remap enters every series anew; those that have a metric are first, so that
-// they keep their names.
+// remap enters every series anew. Those that get the same name, labels and buckets
+// go on counting, others begin; those that have a metric are first, so that they
+// keep their names.
 func (a *aggregator) remap(r *rules) {
 	var shown, others []*series
 	for _, all := range a.series {

@@ -281,14 +281,14 @@ func TestAMappingIsReloadedForAllSeries(t *testing.T) {
 	if err := os.WriteFile(mapping, []byte("mappings:\n- {match: old.*, name: new}\n- {match: bad"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.ReloadMapping(); err == nil {
+	if err := r.apply(*r.cfg.Load()); err == nil {
 		t.Error("a broken file is no error")
 	}
 	expect(t, r, map[string]float64{"old{of=x}": 1})
 	if err := os.WriteFile(mapping, []byte("mappings:\n- {match: old.*, name: new}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.ReloadMapping(); err != nil {
+	if err := r.apply(*r.cfg.Load()); err != nil {
 		t.Fatal(err)
 	}
 	r.feed.take([]byte("old.x:1|c\nold.y:2|c\nkept:5|c\nout:4|g"))

@@ -13,15 +13,15 @@ import (
 // gauges below stats.gauges and sets below stats.sets; of the other options it
 // heeds only Suffix and Self.
 type Naming struct {
-	Modern   bool   // legacyNamespace: false; <prefix>.counters.<key>.rate and .count
-	Prefix   string // globalPrefix; "" is stats
-	NoPrefix bool   // globalPrefix: ""
-	Counter  string // prefixCounter; "" is counters
-	Timer    string // prefixTimer; "" is timers
-	Gauge    string // prefixGauge; "" is gauges
-	Set      string // prefixSet; "" is sets
-	Suffix   string // globalSuffix; behind every name
-	Self     string // prefixStats; "" is statsd: numStats and what it has of itself
+	Modern   modern `yaml:"legacy_namespace"` // legacyNamespace: false; <prefix>.counters.<key>.rate and .count
+	Prefix   string `yaml:"global_prefix"`    // globalPrefix; "" is stats
+	NoPrefix bool   `yaml:"-"`                // globalPrefix: ""
+	Counter  string `yaml:"prefix_counter"`   // prefixCounter; "" is counters
+	Timer    string `yaml:"prefix_timer"`     // prefixTimer; "" is timers
+	Gauge    string `yaml:"prefix_gauge"`     // prefixGauge; "" is gauges
+	Set      string `yaml:"prefix_set"`       // prefixSet; "" is sets
+	Suffix   string `yaml:"global_suffix"`    // globalSuffix; behind every name
+	Self     string `yaml:"prefix_stats"`     // prefixStats; "" is statsd: numStats and what it has of itself
 }
 
 // names are a Naming's prefixes, dots and all.

@@ -24,6 +24,7 @@ import (
 	"net"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,34 +37,47 @@ import (
 )
 
 // Config says where to listen and what to do. Its zero value listens nowhere and
-// aggregates what the program itself feeds, every 10 s.
+// aggregates what the program itself feeds, every 10 s. A file gives it by the
+// names of the yaml tags: see Load and setting.
 type Config struct {
-	UDP, TCP string // addresses to listen on, as "127.0.0.1:8125,[::1]:8125"; "" is not at all
-	Listen   Listen // further ways in, and hand-over
+	UDP    string `yaml:"udp"`    // addresses to listen on, as "127.0.0.1:8125,[::1]:8125"; "" is not at all
+	TCP    string `yaml:"tcp"`    // likewise
+	Listen Listen `yaml:"listen"` // further ways in
+	HTTP   string `yaml:"http"`   // where the program that holds the Relay serves its Handler
+	Admin  string `yaml:"admin"`  // address of etsy's management console; "" is none
 
-	Flush       time.Duration // how often Graphite gets a point of each series; 0 is 10 s
-	Percentiles []float64     // of timers; negative ones are taken from the top; nil is 90
-	Naming      Naming        // of series in Graphite
-	Graphite    string        // host:port of carbon's plaintext listener; "" is none
-	Backlog     int64         // bytes of flushes that may wait for Graphite; 0 is 64 MiB
+	Flush       time.Duration   `yaml:"flush_interval,live"`    // how often sinks get a point of each series; 0 is 10 s
+	Percentiles []float64       `yaml:"percent_threshold,live"` // of timers; negative ones are taken from the top; nil is 90
+	Histogram   []HistogramRule `yaml:"histogram,live"`         // of timers; none: no bins
 
-	Forward Forward // every line to one of several statsd servers
-	Repeat  Repeat  // every line to each of several statsd servers
+	Naming   Naming `yaml:"graphite"`              // of series in Graphite
+	Graphite string `yaml:"graphite.address"`      // host:port of carbon's plaintext listener; "" is none
+	Backlog  int64  `yaml:"graphite.backlog,size"` // bytes of flushes that may wait for Graphite; 0 is 64 MiB
 
-	MaxSeries    int           // beyond it samples count under Overflow; 0 is 100,000
-	TimerSamples int           // of one timer and flush kept exactly, the rest in a sketch; 0 is 10,000
-	TimerMemory  int64         // bytes for the values of all timers; beyond, a sketch takes them too; 0 is 64 MiB
-	MaxPerPrefix int           // series whose names have the same first part; beyond it samples count under <part>.relay_overflow; 0 is no limit
-	SetMembers   int           // of one set and flush told apart; 0 is 100,000
-	Expire       time.Duration // without a sample for so long a series ends; 0 is 1 h, negative never
-	DeleteIdle   bool          // send nothing for series without samples in the flush (etsy's deleteIdleStats)
+	Prometheus Prometheus `yaml:"prometheus,live"`
+	Forward    Forward    `yaml:"forward"` // every line to one of several statsd servers
+	Repeat     Repeat     `yaml:"repeat"`  // every line to each of several statsd servers
 
-	Readers       int           // of the UDP socket; 0 is half the processors, 4 at the most
-	ReceiveBuffer int           // bytes the kernel may hold of each UDP socket; 0 is 8 MiB
-	TCPConns      int           // connections at a time; 0 is 1,024
-	TCPIdle       time.Duration // after which a silent connection is closed; 0 is 5 min
+	DeleteIdle     bool  `yaml:"delete_idle_stats,live"` // send nothing for series without samples in the flush (etsy's deleteIdleStats)
+	DeleteCounters *bool `yaml:"delete_counters,live"`   // the same for one type; nil is as DeleteIdle
+	DeleteGauges   *bool `yaml:"delete_gauges,live"`
+	DeleteTimers   *bool `yaml:"delete_timers,live"`
+	DeleteSets     *bool `yaml:"delete_sets,live"`
 
-	Prometheus Prometheus `yaml:"prometheus"`
+	MaxSeries    int           `yaml:"max_series,live"`     // beyond it samples count under Overflow; 0 is 100,000
+	MaxPerPrefix int           `yaml:"max_per_prefix,live"` // series whose names have the same first part; beyond it samples count under <part>.relay_overflow; 0 is no limit
+	TimerSamples int           `yaml:"timer_samples,live"`  // of one timer and flush kept exactly, the rest in a sketch; 0 is 10,000
+	TimerMemory  int64         `yaml:"timer_memory,size"`   // bytes for the values of all timers; beyond, a sketch takes them too; 0 is 64 MiB
+	SetMembers   int           `yaml:"set_members,live"`    // of one set and flush told apart; 0 is 100,000
+	Expire       time.Duration `yaml:"expire,live"`         // without a sample for so long a series ends; 0 is 1 h, negative never
+
+	Readers       int           `yaml:"readers"`             // of the UDP socket; 0 is half the processors, 4 at the most
+	ReceiveBuffer int           `yaml:"receive_buffer,size"` // bytes the kernel may hold of each UDP socket; 0 is 8 MiB
+	TCPConns      int           `yaml:"tcp_connections"`     // at a time; 0 is 1,024
+	TCPIdle       time.Duration `yaml:"tcp_idle"`            // after which a silent connection is closed; 0 is 5 min
+
+	RemoteReload bool    `yaml:"remote_reload,live"` // POST /-/reload is taken from other hosts too
+	Beacons      Beacons `yaml:"beacons"`
 }
 
 // Overflow is the series that samples of new series count under once there are
@@ -89,46 +103,70 @@ func (c Config) withDefaults() (Config, error) {
 	c.ReceiveBuffer = cmp.Or(c.ReceiveBuffer, 8<<20)
 	c.TCPConns = cmp.Or(c.TCPConns, 1024)
 	c.TCPIdle = cmp.Or(c.TCPIdle, 5*time.Minute)
-	var err error
-	if c.Listen, err = c.Listen.withDefaults(); err != nil {
-		return c, err
+	var listen, prometheus error
+	c.Listen, listen = c.Listen.withDefaults()
+	c.Prometheus, prometheus = c.Prometheus.withDefaults()
+	return c, errors.Join(append(c.faults(), listen, prometheus, c.Forward.complete(), c.Repeat.complete())...)
+}
+
+// faults lists what can't be done.
+func (c Config) faults() (all []error) {
+	fault := func(format string, args ...any) {
+		all = append(all, fmt.Errorf("statsd-relay: "+format, args...))
 	}
-	switch {
-	case c.Flush < 0 || c.Backlog < 0 || c.MaxSeries < 0 || c.TimerSamples < 0 || c.TimerMemory < 0 || c.MaxPerPrefix < 0 || c.SetMembers < 0 || c.Readers < 0 || c.ReceiveBuffer < 0 || c.TCPConns < 0 || c.TCPIdle < 0:
-		return c, errors.New("statsd-relay: limits and times can't be negative")
-	case c.Graphite != "" && c.Flush%time.Second != 0:
-		return c, fmt.Errorf("statsd-relay: flush every %v: carbon stores whole seconds, so take a multiple of 1s", c.Flush)
+	if c.Flush < 0 || c.Backlog < 0 || c.MaxSeries < 0 || c.TimerSamples < 0 || c.TimerMemory < 0 || c.MaxPerPrefix < 0 || c.SetMembers < 0 || c.Readers < 0 || c.ReceiveBuffer < 0 || c.TCPConns < 0 || c.TCPIdle < 0 {
+		fault("limits and times can't be negative")
+	}
+	if c.Graphite != "" && c.Flush%time.Second != 0 {
+		fault("flush every %v: carbon stores whole seconds, so take a multiple of 1s", c.Flush)
 	}
 	for _, p := range c.Percentiles {
 		if !(p >= -100 && p <= 100) || p == 0 {
-			return c, fmt.Errorf("statsd-relay: percentile %v: it lies between 0 and 100, or between -100 and 0 to count from the top", p)
+			fault("percentile %v: it lies between 0 and 100, or between -100 and 0 to count from the top", p)
+		}
+	}
+	for name, list := range map[string]string{"udp": c.UDP, "tcp": c.TCP, "http": c.HTTP, "admin": c.Admin} {
+		for address := range strings.SplitSeq(list, ",") {
+			if _, _, err := net.SplitHostPort(strings.TrimSpace(address)); list != "" && err != nil {
+				fault("listen on %s %q: give host:port, as 127.0.0.1:8125, or :8125 for every address: %w", name, address, err)
+			}
 		}
 	}
 	if c.Graphite != "" {
 		if _, _, err := net.SplitHostPort(c.Graphite); err != nil {
-			return c, fmt.Errorf("statsd-relay: graphite %q: give host:port, as graphite.example.org:2003: %w", c.Graphite, err)
+			fault("graphite %q: give host:port, as graphite.example.org:2003: %w", c.Graphite, err)
 		}
 	}
-	if c.Prometheus, err = c.Prometheus.withDefaults(); err != nil {
-		return c, err
+	return all
+}
+
+// deletes says whether a series without samples is left out of the flush.
+func (c Config) deletes(of class) bool {
+	if own := [...]*bool{c.DeleteCounters, c.DeleteGauges, c.DeleteTimers, c.DeleteSets}[of]; own != nil {
+		return *own
 	}
-	return c, errors.Join(c.Forward.complete(), c.Repeat.complete())
+	return c.DeleteIdle
 }
 
 // Relay listens, aggregates and sends. Its methods are safe for concurrent use.
 type Relay struct {
-	cfg   Config
+	cfg   atomic.Pointer[Config]
 	log   *slog.Logger
 	self  *self
 	agg   *aggregator
 	feed  *shard
 	bad   badLines
 	in    []listener
-	sinks []sink
 	taps  []func() tap // make one for each reader
+	admin *console
 
 	flushing  sync.Mutex // one flush at a time, so that sinks get them in order
 	lastStamp int64
+	sinks     []sink           // changed only while flushing and sinksMu are held
+	running   map[sink]*outlet // nil until Run
+	sinksMu   sync.RWMutex
+
+	reloading reloading
 	closers   sync.Once
 	ready     atomic.Bool
 }
@@ -151,24 +189,32 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Relay{cfg: cfg, log: log}
+	r := &Relay{log: log}
+	r.cfg.Store(&cfg)
 	r.self = newSelf(metrics.New(nil), cfg)
 	r.agg = newAggregator(cfg, r.self)
 	r.feed = r.agg.newShard("feed", &r.bad)
-	r.addSinks()
+	if r.sinks, err = r.makeSinks(cfg); err != nil {
+		return nil, err
+	}
+	r.addTaps(cfg)
 	sockets := listening{cfg, r.self, log, r.newShard}
 	if r.in, err = sockets.open(); err != nil {
 		return nil, err
 	}
+	if cfg.Admin != "" {
+		if r.admin, err = listenAdmin(cfg.Admin, r); err != nil {
+			r.closeListeners()
+			return nil, err
+		}
+	}
+	r.self.reloaded(nil)
 	return r, nil
 }
 
-// addSinks makes what the configuration names.
-func (r *Relay) addSinks() {
-	cfg := r.cfg
-	if cfg.Graphite != "" {
-		r.sinks = append(r.sinks, newCarbon(cfg, r.self, r.log))
-	}
+// addTaps makes the sinks that send lines on. Readers have their taps for good, so
+// that no reload changes these.
+func (r *Relay) addTaps(cfg Config) {
 	if len(cfg.Forward.Nodes) > 0 {
 		f := newForwarder(cfg.Forward, r.self, r.log)
 		r.sinks = append(r.sinks, f)
@@ -185,7 +231,7 @@ func (r *Relay) addSinks() {
 // send lines on.
 func (r *Relay) newShard(transport string) *shard {
 	s := r.agg.newShard(transport, &r.bad)
-	s.only = r.cfg.Forward.Only
+	s.only = r.cfg.Load().Forward.Only
 	var all taps
 	for _, tap := range r.taps {
 		all = append(all, tap())
@@ -214,33 +260,34 @@ func (r *Relay) first(transport string) net.Addr {
 	return nil
 }
 
+// AdminAddr returns the address of the management console, nil if there is none.
+func (r *Relay) AdminAddr() net.Addr {
+	if r.admin == nil {
+		return nil
+	}
+	return r.admin.listener.Addr()
+}
+
 // Run reads and flushes until ctx is done or a socket fails. Then it reads what the sockets still
 // hold, flushes once more, and returns when the sinks have it or 5 s later.
 func (r *Relay) Run(ctx context.Context) error {
 	defer r.closeListeners()
-	sinkCtx, stopSinks := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopSinks()
-	drain, stopDrain := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopDrain()
-
-	var sinks errgroup.Group
-	for _, s := range r.sinks {
-		sinks.Go(func() error { return s.run(sinkCtx, drain) })
-	}
+	r.startSinks()
 	// A reader that fails ends the Run: a relay that is deaf must not look well.
 	readers, ctx := errgroup.WithContext(ctx)
 	for _, l := range r.in {
 		readers.Go(func() error { return l.run(ctx) })
+	}
+	if r.admin != nil {
+		readers.Go(func() error { return r.admin.run(ctx) })
 	}
 	r.ready.Store(true)
 	r.flushUntil(ctx)
 	r.ready.Store(false)
 
 	err := readers.Wait()
-	r.flushAt(nextFlush(time.Now(), r.cfg.Flush))
-	time.AfterFunc(shutdown, stopDrain)
-	stopSinks()
-	return errors.Join(err, sinks.Wait())
+	r.flushAt(nextFlush(time.Now(), r.cfg.Load().Flush))
+	return errors.Join(err, r.endSinks())
 }
 
 // Close frees the addresses of a Relay that is not run; Run does so itself.
@@ -250,14 +297,19 @@ func (r *Relay) Close() error {
 }
 
 func (r *Relay) closeListeners() {
-	r.closers.Do(func() { closeAll(r.in) })
+	r.closers.Do(func() {
+		closeAll(r.in)
+		if r.admin != nil {
+			r.admin.close()
+		}
+	})
 }
 
 // flushUntil flushes on the interval's multiples of wall time, so that every
 // flush falls into a slot of its own in Graphite's storage.
 func (r *Relay) flushUntil(ctx context.Context) {
 	for {
-		due := nextFlush(time.Now(), r.cfg.Flush)
+		due := nextFlush(time.Now(), r.cfg.Load().Flush)
 		timer := time.NewTimer(time.Until(due))
 		select {
 		case <-ctx.Done():
@@ -282,7 +334,7 @@ func (r *Relay) flushAt(at time.Time) {
 	// Carbon keeps one value a series and second: a second flush in a second
 	// would replace the first.
 	stamp := max(at.Unix(), r.lastStamp+1)
-	if r.cfg.Flush < time.Second {
+	if r.cfg.Load().Flush < time.Second {
 		stamp = at.Unix()
 	}
 	r.lastStamp = stamp
@@ -293,6 +345,7 @@ func (r *Relay) flushAt(at time.Time) {
 			s.send(f)
 		}
 	})
+	r.agg.nextInterval()
 	r.self.flushed(time.Since(start))
 }
 
@@ -309,7 +362,7 @@ func (r *Relay) Flush(ctx context.Context) error {
 	defer cancel()
 	r.flushAt(time.Now())
 	var errs []error
-	for _, s := range r.sinks {
+	for _, s := range r.currentSinks() {
 		errs = append(errs, s.wait(ctx))
 	}
 	return errors.Join(errs...)

@@ -1,6 +1,9 @@
 package relay
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 // chunk holds some values of a timer; a list of chunks holds an interval's. It is a
 // line of the processor's cache, and has no pointers for the garbage collector.
@@ -80,6 +83,20 @@ func (p *pool) values(to []float64, list uint32) []float64 {
 		c.each(func(v, _ float64) { to = append(to, v) })
 	})
 	return to
+}
+
+// first returns the first values of a list, in the order in which they came.
+func (p *pool) first(list uint32, most int) (values []float64) {
+	var chunks []*chunk
+	p.each(list, func(c *chunk) { chunks = append(chunks, c) })
+	for _, c := range slices.Backward(chunks) {
+		c.each(func(v, _ float64) {
+			if len(values) < most {
+				values = append(values, v)
+			}
+		})
+	}
+	return values
 }
 
 // each calls f with each value.

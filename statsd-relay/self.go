@@ -36,6 +36,9 @@ type self struct {
 	reserved  *metrics.Gauge
 	dropped   *metrics.Gauge
 
+	reloadGood *metrics.Gauge
+	reloadTime *metrics.Gauge
+
 	sinkFlushes *metrics.CounterVec
 	sinkPoints  *metrics.CounterVec
 	sinkBytes   *metrics.CounterVec
@@ -58,6 +61,7 @@ func newSelf(reg *metrics.Registry, cfg Config) *self {
 	s.declareSeries(reg)
 	s.declareSinks(reg)
 	s.declarePeers(reg)
+	s.declareReloads(reg)
 	s.limit.Set(float64(cfg.MaxSeries))
 	return s
 }

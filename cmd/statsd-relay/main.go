@@ -1,6 +1,7 @@
 // Command statsd-relay is the statsd sidecar alone: it listens for statsd lines,
 // aggregates them as etsy's statsd does, and brings them to Graphite and to
-// Prometheus. Every flag has an environment variable, RELAY_ and its name.
+// Prometheus. Every flag has an environment variable, RELAY_ and its name; a file
+// has all that the flags have, and more: statsd-relay.example.yml.
 package main
 
 import (
@@ -22,59 +23,61 @@ import (
 	relay "addons/statsd-relay"
 )
 
-// flags are the command line. Names follow etsy's statsd where it has the option.
-type flags struct {
-	StatsdUDP  string        `name:"statsd-udp" default:"127.0.0.1:8125" env:"RELAY_STATSD_UDP" help:"Listen for statsd lines on this UDP address; empty: don't."`
-	StatsdTCP  string        `name:"statsd-tcp" default:"127.0.0.1:8125" env:"RELAY_STATSD_TCP" help:"Listen for statsd lines on this TCP address; empty: don't."`
-	HTTP       string        `name:"http" default:"127.0.0.1:9102" env:"RELAY_HTTP" help:"Serve /metrics, the status page and health here."`
-	Beacons    string        `name:"beacons" env:"RELAY_BEACONS" placeholder:"HOST:PORT" help:"Take browsers' beacons here, at /rum; empty: don't. A site hands them on from its own origin."`
-	Pages      []string      `name:"pages" default:"home,search,categories,browse,language-tools,addon,versions,reviews,privacy,error" env:"RELAY_PAGES" help:"Names that pages may have in beacons; others count as \"other\"."`
-	Graphite   string        `name:"graphite" env:"RELAY_GRAPHITE" placeholder:"HOST:PORT" help:"Send flushes to this carbon, in plaintext; empty: don't."`
-	Flush      time.Duration `name:"flush" default:"10s" env:"RELAY_FLUSH" help:"How often."`
-	Percentile []float64     `name:"percentile" default:"90" env:"RELAY_PERCENTILE" help:"Percentiles of timers; negative ones from the top."`
+// command is the command line.
+type command struct {
+	flags
 
-	Forward     []string `name:"forward" env:"RELAY_FORWARD" placeholder:"HOST:PORT" help:"Send each line on to one of these statsd servers, by its key: [udp://|tcp://]HOST:PORT, with ?admin=PORT or ?http=PORT behind it to check its health there."`
-	ForwardOnly bool     `name:"forward-only" env:"RELAY_FORWARD_ONLY" help:"Aggregate no lines here."`
-	Repeat      []string `name:"repeat" env:"RELAY_REPEAT" placeholder:"HOST:PORT" help:"Send all lines on to each of these statsd servers: [udp://|tcp://]HOST:PORT."`
-
-	LegacyNamespace bool   `name:"legacy-namespace" default:"true" negatable:"" env:"RELAY_LEGACY_NAMESPACE" help:"Name series in Graphite stats.KEY, stats_counts.KEY, stats.timers.KEY…; else PREFIX.counters.KEY.count…"`
-	Prefix          string `name:"prefix" default:"stats" env:"RELAY_PREFIX" help:"globalPrefix, without the legacy namespace; may be empty."`
-	PrefixCounter   string `name:"prefix-counter" default:"counters" env:"RELAY_PREFIX_COUNTER" help:"prefixCounter, likewise."`
-	PrefixTimer     string `name:"prefix-timer" default:"timers" env:"RELAY_PREFIX_TIMER" help:"prefixTimer, likewise."`
-	PrefixGauge     string `name:"prefix-gauge" default:"gauges" env:"RELAY_PREFIX_GAUGE" help:"prefixGauge, likewise."`
-	PrefixSet       string `name:"prefix-set" default:"sets" env:"RELAY_PREFIX_SET" help:"prefixSet, likewise."`
-	Suffix          string `name:"suffix" env:"RELAY_SUFFIX" help:"globalSuffix: behind every name in Graphite."`
-	PrefixStats     string `name:"prefix-stats" default:"statsd" env:"RELAY_PREFIX_STATS" help:"prefixStats: where numStats and the like go."`
-	DeleteIdle      bool   `name:"delete-idle" env:"RELAY_DELETE_IDLE" help:"deleteIdleStats: send nothing for keys that had no sample."`
-
-	PrometheusMapping    string        `name:"prometheus-mapping" type:"path" env:"RELAY_PROMETHEUS_MAPPING" placeholder:"FILE" help:"Mapping file of statsd_exporter's (its --statsd.mapping-config): what names and labels keys get on /metrics."`
-	PrometheusHistograms string        `name:"prometheus-histograms" default:"both" enum:"both,classic,native" env:"RELAY_PROMETHEUS_HISTOGRAMS" help:"Buckets of timers on /metrics: classic, native or both."`
-	PrometheusBuckets    []float64     `name:"prometheus-buckets" env:"RELAY_PROMETHEUS_BUCKETS" placeholder:"SECONDS" help:"Classic buckets of timers, unless a mapping says others."`
-	PrometheusTTL        time.Duration `name:"prometheus-ttl" default:"0" env:"RELAY_PROMETHEUS_TTL" help:"Show a series on /metrics for so long after its last sample, unless a mapping says how long; 0: until it expires."`
-
-	MaxSeries     int           `name:"max-series" default:"100000" env:"RELAY_MAX_SERIES" help:"Series held; beyond, samples count under relay_overflow."`
-	TimerSamples  int           `name:"timer-samples" default:"10000" env:"RELAY_TIMER_SAMPLES" help:"Samples of a timer and flush kept exactly; beyond, percentiles are within 1 %."`
-	Expire        time.Duration `name:"expire" default:"1h" env:"RELAY_EXPIRE" help:"A series without samples for so long ends; negative: never."`
-	Readers       int           `name:"readers" default:"0" env:"RELAY_READERS" help:"UDP sockets to read with; 0: by the number of processors."`
-	ReceiveBuffer int           `name:"receive-buffer" default:"8388608" env:"RELAY_RECEIVE_BUFFER" help:"Bytes the kernel may hold for each UDP socket."`
-	Backlog       int64         `name:"backlog" default:"67108864" env:"RELAY_BACKLOG" help:"Bytes of flushes that may wait while Graphite is down."`
+	Run         struct{}           `cmd:"" default:"1" help:"Relay, until SIGTERM. The default."`
+	CheckConfig checkConfigCommand `cmd:"" help:"Say all that is wrong with a configuration file; status 1 if anything is."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Ask a relay whether it is well; status 1 if it is not. For containers, which have no curl."`
 }
 
-func (f flags) config() relay.Config {
-	return relay.Config{
-		UDP: f.StatsdUDP, TCP: f.StatsdTCP, Flush: f.Flush, Percentiles: f.Percentile, Graphite: f.Graphite,
-		Naming: relay.Naming{
-			Modern: !f.LegacyNamespace, Prefix: f.Prefix, NoPrefix: f.Prefix == "",
-			Counter: f.PrefixCounter, Timer: f.PrefixTimer, Gauge: f.PrefixGauge, Set: f.PrefixSet,
-			Suffix: f.Suffix, Self: f.PrefixStats,
-		},
-		Forward: relay.Forward{Nodes: f.Forward, Only: f.ForwardOnly}, Repeat: relay.Repeat{To: f.Repeat},
-		DeleteIdle: f.DeleteIdle, MaxSeries: f.MaxSeries, TimerSamples: f.TimerSamples, Expire: f.Expire,
-		Prometheus: relay.Prometheus{
-			Mapping: f.PrometheusMapping, Histograms: f.PrometheusHistograms, Buckets: f.PrometheusBuckets, TTL: f.PrometheusTTL,
-		},
-		Readers: f.Readers, ReceiveBuffer: f.ReceiveBuffer, Backlog: f.Backlog,
-	}
+// flags are the settings of the command line. Names follow etsy's statsd where it
+// has the option; setting is the file's name for the same.
+type flags struct {
+	Config string `name:"config" env:"RELAY_CONFIG" placeholder:"FILE" help:"Read settings from this YAML file; flags and variables go before it. SIGHUP and POST /-/reload read it again."`
+
+	StatsdUDP  string        `name:"statsd-udp" setting:"udp" default:"127.0.0.1:8125" env:"RELAY_STATSD_UDP" help:"Listen for statsd lines on this UDP address; empty: don't."`
+	StatsdTCP  string        `name:"statsd-tcp" setting:"tcp" default:"127.0.0.1:8125" env:"RELAY_STATSD_TCP" help:"Listen for statsd lines on this TCP address; empty: don't."`
+	HTTP       string        `name:"http" setting:"http" default:"127.0.0.1:9102" env:"RELAY_HTTP" help:"Serve /metrics, the status page and health here."`
+	Admin      string        `name:"admin" setting:"admin" env:"RELAY_ADMIN" placeholder:"HOST:PORT" help:"Serve etsy's management console here (its mgmt_port is 8126); it has no password. Empty: don't."`
+	Beacons    string        `name:"beacons" setting:"beacons.address" env:"RELAY_BEACONS" placeholder:"HOST:PORT" help:"Take browsers' beacons here, at /rum; empty: don't. A site hands them on from its own origin."`
+	Pages      []string      `name:"pages" setting:"beacons.pages" default:"home,search,categories,browse,language-tools,addon,versions,reviews,privacy,error" env:"RELAY_PAGES" help:"Names that pages may have in beacons; others count as \"other\"."`
+	Graphite   string        `name:"graphite" setting:"graphite.address" env:"RELAY_GRAPHITE" placeholder:"HOST:PORT" help:"Send flushes to this carbon, in plaintext; empty: don't."`
+	Flush      time.Duration `name:"flush" setting:"flush_interval" default:"10s" env:"RELAY_FLUSH" help:"How often."`
+	Percentile []float64     `name:"percentile" setting:"percent_threshold" default:"90" env:"RELAY_PERCENTILE" help:"Percentiles of timers; negative ones from the top."`
+
+	Forward     []string `name:"forward" setting:"forward.nodes" env:"RELAY_FORWARD" placeholder:"HOST:PORT" help:"Send each line on to one of these statsd servers, by its key: [udp://|tcp://]HOST:PORT, with ?admin=PORT or ?http=PORT behind it to check its health there."`
+	ForwardOnly bool     `name:"forward-only" setting:"forward.only" env:"RELAY_FORWARD_ONLY" help:"Aggregate no lines here."`
+	Repeat      []string `name:"repeat" setting:"repeat.to" env:"RELAY_REPEAT" placeholder:"HOST:PORT" help:"Send all lines on to each of these statsd servers: [udp://|tcp://]HOST:PORT."`
+
+	LegacyNamespace bool   `name:"legacy-namespace" setting:"graphite.legacy_namespace" default:"true" negatable:"" env:"RELAY_LEGACY_NAMESPACE" help:"Name series in Graphite stats.KEY, stats_counts.KEY, stats.timers.KEY…; else PREFIX.counters.KEY.count…"`
+	Prefix          string `name:"prefix" setting:"graphite.global_prefix" default:"stats" env:"RELAY_PREFIX" help:"globalPrefix, without the legacy namespace; may be empty."`
+	PrefixCounter   string `name:"prefix-counter" setting:"graphite.prefix_counter" default:"counters" env:"RELAY_PREFIX_COUNTER" help:"prefixCounter, likewise."`
+	PrefixTimer     string `name:"prefix-timer" setting:"graphite.prefix_timer" default:"timers" env:"RELAY_PREFIX_TIMER" help:"prefixTimer, likewise."`
+	PrefixGauge     string `name:"prefix-gauge" setting:"graphite.prefix_gauge" default:"gauges" env:"RELAY_PREFIX_GAUGE" help:"prefixGauge, likewise."`
+	PrefixSet       string `name:"prefix-set" setting:"graphite.prefix_set" default:"sets" env:"RELAY_PREFIX_SET" help:"prefixSet, likewise."`
+	Suffix          string `name:"suffix" setting:"graphite.global_suffix" env:"RELAY_SUFFIX" help:"globalSuffix: behind every name in Graphite."`
+	PrefixStats     string `name:"prefix-stats" setting:"graphite.prefix_stats" default:"statsd" env:"RELAY_PREFIX_STATS" help:"prefixStats: where numStats and the like go."`
+
+	DeleteIdle     bool  `name:"delete-idle" setting:"delete_idle_stats" env:"RELAY_DELETE_IDLE" help:"deleteIdleStats: send nothing for keys that had no sample."`
+	DeleteCounters *bool `name:"delete-counters" setting:"delete_counters" negatable:"" env:"RELAY_DELETE_COUNTERS" help:"deleteCounters: the same for counters alone, or with --delete-idle not for them."`
+	DeleteGauges   *bool `name:"delete-gauges" setting:"delete_gauges" negatable:"" env:"RELAY_DELETE_GAUGES" help:"deleteGauges, likewise."`
+	DeleteTimers   *bool `name:"delete-timers" setting:"delete_timers" negatable:"" env:"RELAY_DELETE_TIMERS" help:"deleteTimers, likewise."`
+	DeleteSets     *bool `name:"delete-sets" setting:"delete_sets" negatable:"" env:"RELAY_DELETE_SETS" help:"deleteSets, likewise."`
+
+	PrometheusMapping    string        `name:"prometheus-mapping" setting:"prometheus.mapping" type:"path" env:"RELAY_PROMETHEUS_MAPPING" placeholder:"FILE" help:"Mapping file of statsd_exporter's (its --statsd.mapping-config): what names and labels keys get on /metrics."`
+	PrometheusHistograms string        `name:"prometheus-histograms" setting:"prometheus.histograms" default:"both" enum:"both,classic,native" env:"RELAY_PROMETHEUS_HISTOGRAMS" help:"Buckets of timers on /metrics: classic, native or both."`
+	PrometheusBuckets    []float64     `name:"prometheus-buckets" setting:"prometheus.buckets" env:"RELAY_PROMETHEUS_BUCKETS" placeholder:"SECONDS" help:"Classic buckets of timers, unless a mapping says others."`
+	PrometheusTTL        time.Duration `name:"prometheus-ttl" setting:"prometheus.ttl" default:"0" env:"RELAY_PROMETHEUS_TTL" help:"Show a series on /metrics for so long after its last sample, unless a mapping says how long; 0: until it expires."`
+
+	MaxSeries     int           `name:"max-series" setting:"max_series" default:"100000" env:"RELAY_MAX_SERIES" help:"Series held; beyond, samples count under relay_overflow."`
+	TimerSamples  int           `name:"timer-samples" setting:"timer_samples" default:"10000" env:"RELAY_TIMER_SAMPLES" help:"Samples of a timer and flush kept exactly; beyond, percentiles are within 0.5 %."`
+	Expire        time.Duration `name:"expire" setting:"expire" default:"1h" env:"RELAY_EXPIRE" help:"A series without samples for so long ends; negative: never."`
+	Readers       int           `name:"readers" setting:"readers" default:"0" env:"RELAY_READERS" help:"UDP sockets to read with; 0: by the number of processors."`
+	ReceiveBuffer int           `name:"receive-buffer" setting:"receive_buffer" default:"8388608" env:"RELAY_RECEIVE_BUFFER" help:"Bytes the kernel may hold for each UDP socket."`
+	Backlog       int64         `name:"backlog" setting:"graphite.backlog" default:"67108864" env:"RELAY_BACKLOG" help:"Bytes of flushes that may wait while Graphite is down."`
+	RemoteReload  bool          `name:"remote-reload" setting:"remote_reload" env:"RELAY_REMOTE_RELOAD" help:"Take POST /-/reload from other hosts too."`
 }
 
 // gcPercent is how much garbage there may be for what is in use: little, for most of
@@ -85,40 +88,60 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	var f flags
-	kong.Parse(&f, kong.Name("statsd-relay"), kong.Description("A statsd server for Graphite and Prometheus, to stand beside a service."))
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	var c command
+	parser := kong.Must(&c, kong.Name("statsd-relay"), kong.Description("A statsd server for Graphite and Prometheus, to stand beside a service."))
+	parsed, err := parser.Parse(os.Args[1:])
+	parser.FatalIfErrorf(err)
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	if err := run(ctx, f, log); err != nil {
+	switch parsed.Command() {
+	case "check-config <file>":
+		err = c.CheckConfig.run(os.Stdout, newSource(parsed, c.flags))
+	case "healthcheck", "healthcheck <url>":
+		err = c.Healthcheck.run(os.Stdout)
+	default:
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		context.AfterFunc(ctx, stop) // a second signal ends the process at once
+		err = run(ctx, newSource(parsed, c.flags), log)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
 // run relays until ctx is done, and then for as long as the last flush takes.
-func run(ctx context.Context, f flags, log *slog.Logger) error {
-	r, err := relay.New(f.config(), log)
+func run(ctx context.Context, from source, log *slog.Logger) error {
+	hangups, stop := catchHangups()
+	defer stop()
+	cfg, err := from.config()
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", f.HTTP)
+	r, err := relay.New(cfg, log)
 	if err != nil {
-		return fmt.Errorf("statsd-relay: status and metrics on %s: %w: choose another address with --http", f.HTTP, err)
+		return err
+	}
+	if from.file != "" {
+		r.ReloadFrom(from.config)
+	}
+	listener, err := net.Listen("tcp", cfg.HTTP)
+	if err != nil {
+		return fmt.Errorf("statsd-relay: status and metrics on %s: %w: choose another address with --http", cfg.HTTP, err)
 	}
 	var beacons *beaconServer
-	if f.Beacons != "" {
-		if beacons, err = listenBeacons(f.Beacons, f.Pages, r, log); err != nil {
+	if cfg.Beacons.Address != "" {
+		if beacons, err = listenBeacons(cfg.Beacons.Address, cfg.Beacons.Pages, r, log); err != nil {
 			return err
 		}
 	}
 	udp, tcp := r.Addr()
-	log.Info("statsd-relay started", "udp", udp, "tcp", tcp, "http", "http://"+listener.Addr().String()+"/", "graphite", f.Graphite)
+	log.Info("statsd-relay started", "udp", udp, "tcp", tcp, "http", "http://"+listener.Addr().String()+"/", "admin", r.AdminAddr(), "graphite", cfg.Graphite)
 	defer log.Info("statsd-relay stopped")
 
 	server := &http.Server{Handler: r.Handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return tend(ctx, r, hangups, systemd(os.Getenv("NOTIFY_SOCKET")), log) })
 	relayed := make(chan struct{})
 	group.Go(func() error {
 		defer close(relayed)

@@ -37,19 +37,29 @@ func program(args ...string) *exec.Cmd {
 	return cmd
 }
 
-func TestFlagsHaveVariablesAndReachTheRelay(t *testing.T) {
-	t.Setenv("RELAY_GRAPHITE", "graphite:2003")
-	t.Setenv("RELAY_PERCENTILE", "50,99.9")
-	var f flags
-	parser, err := kong.New(&f)
+// parse reads a command line.
+func parse(t *testing.T, args ...string) source {
+	t.Helper()
+	var c command
+	parser, err := kong.New(&c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := parser.Parse([]string{"--no-legacy-namespace", "--prefix=", "--flush=1s"}); err != nil {
+	parsed, err := parser.Parse(args)
+	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := f.config()
-	if cfg.Graphite != "graphite:2003" || len(cfg.Percentiles) != 2 || !cfg.Naming.Modern || !cfg.Naming.NoPrefix || cfg.Flush != time.Second || cfg.UDP != "127.0.0.1:8125" {
+	return newSource(parsed, c.flags)
+}
+
+func TestFlagsHaveVariablesAndReachTheRelay(t *testing.T) {
+	t.Setenv("RELAY_GRAPHITE", "graphite:2003")
+	t.Setenv("RELAY_PERCENTILE", "50,99.9")
+	cfg, err := parse(t, "--no-legacy-namespace", "--prefix=", "--flush=1s").config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.Graphite != "graphite:2003" || len(cfg.Percentiles) != 2 || !bool(cfg.Naming.Modern) || !cfg.Naming.NoPrefix || cfg.Flush != time.Second || cfg.UDP != "127.0.0.1:8125" {
 		t.Errorf("the configuration is %+v", cfg)
 	}
 }
@@ -144,10 +154,10 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := run(ctx, flags{HTTP: "127.0.0.1:0"}, slog.New(slog.NewTextHandler(os.Stderr, nil))); err != nil {
+	if err := run(ctx, parse(t, "--statsd-udp=", "--statsd-tcp=", "--http=127.0.0.1:0"), slog.New(slog.NewTextHandler(os.Stderr, nil))); err != nil {
 		t.Error(err)
 	}
-	if err := run(t.Context(), flags{HTTP: "nowhere"}, slog.New(slog.NewTextHandler(os.Stderr, nil))); err == nil || !strings.Contains(err.Error(), "--http") {
+	if err := run(t.Context(), parse(t, "--statsd-udp=", "--statsd-tcp=", "--http=127.0.0.1:99999"), slog.New(slog.NewTextHandler(os.Stderr, nil))); err == nil || !strings.Contains(err.Error(), "--http") {
 		t.Errorf("a bad address says %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -179,6 +180,15 @@ func (v *GaugeVec) With(values ...string) *Gauge {
 	return resolve(v.family, values, func(values, keys []string) *Gauge {
 		return &Gauge{v.prom.WithLabelValues(values...), v.family.registry.statsd, keys}
 	})
+}
+
+// Forget drops the series of the label values: what it was about is no more. A
+// Gauge that is still held for it is set in vain.
+func (v *GaugeVec) Forget(values ...string) {
+	v.family.mu.Lock()
+	defer v.family.mu.Unlock()
+	v.prom.DeleteLabelValues(values...)
+	delete(v.family.series, strings.Join(values, "\xff"))
 }
 
 // Gauge is one series.

@@ -1,0 +1,198 @@
+package relay
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"addons/server/metrics"
+)
+
+// ErrNoSource is returned by Reload when the Relay was not told where its
+// configuration comes from.
+var ErrNoSource = errors.New("statsd-relay: there is no configuration file to read again: start with --config FILE")
+
+// reloading is what a Relay knows of its reloads.
+type reloading struct {
+	sync.Mutex // one at a time
+	source     func() (Config, error)
+	last       struct {
+		sync.Mutex
+		at  time.Time
+		err error
+	}
+}
+
+// ReloadFrom says where Reload gets the configuration. It is called before Run.
+func (r *Relay) ReloadFrom(source func() (Config, error)) { r.reloading.source = source }
+
+// Reload reads the configuration again and applies it, without a packet lost:
+// sockets and series stay. What is about the interval is in force from the next
+// one on, the rest from the next flush. If anything in it is wrong, or can't be
+// changed while the relay runs, the error says so, and all is as it was.
+func (r *Relay) Reload() error {
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
+	if r.reloading.source == nil {
+		return ErrNoSource
+	}
+	cfg, err := r.reloading.source()
+	if err == nil {
+		err = r.apply(cfg)
+	}
+	r.self.reloaded(err)
+	r.reloading.last.Lock()
+	r.reloading.last.at, r.reloading.last.err = time.Now(), err
+	r.reloading.last.Unlock()
+	if err != nil {
+		r.log.Error("configuration not reloaded, the old one stays in force", "error", err)
+		return err
+	}
+	r.log.Info("configuration reloaded", "hash", r.cfg.Load().hash())
+	return nil
+}
+
+// apply puts cfg into force, or nothing of it.
+func (r *Relay) apply(cfg Config) error {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return err
+	}
+	old := *r.cfg.Load()
+	kinds, fixed := changes(old, cfg)
+	if len(fixed) > 0 {
+		return fmt.Errorf("statsd-relay: %s can't be changed while it runs: restart it, or put the old value back", strings.Join(fixed, ", "))
+	}
+	r.flushing.Lock()
+	var leaving []sink
+	for i, k := range kinds {
+		gone, err := r.renewSink(k, old, cfg)
+		if err != nil {
+			for _, k := range kinds[:i] {
+				r.renewSink(k, cfg, old)
+			}
+			r.flushing.Unlock()
+			return err
+		}
+		if gone != nil {
+			leaving = append(leaving, gone)
+		}
+	}
+	r.cfg.Store(&cfg)
+	r.agg.configure(cfg)
+	r.flushing.Unlock()
+	for _, s := range leaving {
+		r.release(s)
+	}
+	return nil
+}
+
+// changes finds out what differs: sinks to make anew, and settings that a running
+// relay can't change.
+func changes(old, cfg Config) (kinds []sinkKind, fixed []string) {
+	now := settings(reflect.ValueOf(&cfg).Elem())
+	all := sinkKinds()
+	changed := make([]bool, len(all))
+	for i, was := range settings(reflect.ValueOf(&old).Elem()) {
+		if reflect.DeepEqual(was.value.Interface(), now[i].value.Interface()) {
+			continue
+		}
+		owner := slices.IndexFunc(all, func(k sinkKind) bool { return k.owns(was.path) })
+		switch {
+		case owner >= 0:
+			changed[owner] = true
+		case !was.live:
+			fixed = append(fixed, was.path)
+		}
+	}
+	for i, k := range all {
+		if changed[i] {
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds, fixed
+}
+
+// hash tells configurations apart.
+func (c Config) hash() string {
+	h := sha256.New()
+	for _, s := range c.Settings() {
+		fmt.Fprintf(h, "%s: %s\n", s.Path, s.Value)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:6])
+}
+
+// configure changes what may change. The interval under way ends with the length
+// that it began with.
+func (a *aggregator) configure(cfg Config) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.interval, cfg.Flush = cfg.Flush, a.cfg.Flush
+	a.cfg = cfg
+	a.summarise(cfg)
+	for _, s := range a.shards {
+		s.mu.Lock()
+		s.limits.series, s.limits.samples, s.limits.members = cfg.MaxSeries, cfg.TimerSamples, cfg.SetMembers
+		s.table.limit = cfg.MaxSeries
+		s.mu.Unlock()
+	}
+	a.remap(cfg.Prometheus.rules) // a mapping may be another in the same file
+	a.self.limit.Set(float64(cfg.MaxSeries))
+}
+
+// nextInterval begins the first interval of a new length, if there is one.
+func (a *aggregator) nextInterval() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.interval > 0 {
+		a.cfg.Flush, a.interval = a.interval, 0
+	}
+}
+
+func (s *self) declareReloads(reg *metrics.Registry) {
+	s.reloadGood = reg.Gauge(metrics.Desc{Name: "relay_config_last_reload_successful", Help: "Whether the last attempt to read the configuration succeeded.", Debug: true}).With()
+	s.reloadTime = reg.Gauge(metrics.Desc{Name: "relay_config_last_reload_success_timestamp_seconds", Help: "When the configuration in force was read, in Unix time.", Debug: true}).With()
+}
+
+func (s *self) reloaded(err error) {
+	if err != nil {
+		s.reloadGood.Set(0)
+		return
+	}
+	s.reloadGood.Set(1)
+	s.reloadTime.Set(float64(time.Now().UnixMilli()) / 1000)
+}
+
+// forgetSink drops the gauges of a sink that is no more: one that is down for good
+// would be an alert for good.
+func (s *self) forgetSink(name string) {
+	for _, g := range []*metrics.GaugeVec{s.sinkWaiting, s.sinkQueue, s.sinkLimit, s.sinkUp} {
+		g.Forget(name)
+	}
+}
+
+// serveReload answers POST /-/reload. Only this host may ask, unless the
+// configuration says otherwise.
+func (r *Relay) serveReload(w http.ResponseWriter, req *http.Request) {
+	host, _, err := net.SplitHostPort(req.RemoteAddr)
+	if ip := net.ParseIP(host); !r.cfg.Load().RemoteReload && (err != nil || ip == nil || !ip.IsLoopback()) {
+		http.Error(w, "ask from this host, or start with --remote-reload", http.StatusForbidden)
+		return
+	}
+	switch err := r.Reload(); {
+	case errors.Is(err, ErrNoSource):
+		http.Error(w, err.Error(), http.StatusNotFound)
+	case err != nil:
+		http.Error(w, err.Error(), http.StatusBadRequest)
+	default:
+		fmt.Fprintln(w, "reloaded")
+	}
+}
