@@ -1,0 +1,179 @@
+package relay
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// countingCarbon sums what it gets of one counter.
+type countingCarbon struct {
+	address string
+	mu      sync.Mutex
+	seen    map[string]float64 // by time, since a point may come twice
+}
+
+func (c *countingCarbon) total() (n float64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, v := range c.seen {
+		n += v
+	}
+	return n
+}
+
+func newCountingCarbon(t *testing.T) *countingCarbon {
+	t.Helper()
+	l, err := net.Listen("tcp", local)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &countingCarbon{address: l.Addr().String(), seen: map[string]float64{}}
+	var served sync.WaitGroup
+	t.Cleanup(func() { l.Close(); served.Wait() })
+	served.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			served.Go(func() {
+				defer conn.Close()
+				for s := bufio.NewScanner(conn); s.Scan(); {
+					var path, at string
+					var v float64
+					fmt.Sscan(s.Text(), &path, &v, &at)
+					if strings.HasSuffix(path, "exact") && strings.HasPrefix(path, "stats_counts.") {
+						c.mu.Lock()
+						c.seen[at] = v
+						c.mu.Unlock()
+					}
+				}
+			})
+		}
+	})
+	return c
+}
+
+func TestTenReloadsUnderLoadLoseNothing(t *testing.T) {
+	t.Parallel()
+	carbons := []*countingCarbon{newCountingCarbon(t), newCountingCarbon(t)}
+	cfg := Config{UDP: local, Flush: time.Second, Graphite: carbons[0].address}
+	r, stop := start(t, cfg)
+	reloads := 0
+	r.ReloadFrom(func() (Config, error) {
+		reloads++
+		cfg.Graphite = carbons[reloads%2].address
+		cfg.MaxSeries = 1000 + reloads
+		cfg.Percentiles = []float64{float64(reloads)}
+		cfg.Flush = time.Duration(1+reloads%2) * time.Second
+		return cfg, nil
+	})
+	eventually(t, "the relay to run", r.ready.Load)
+	conn := dialUDP(t, r)
+	const datagrams = 5000
+	for i := range 10 {
+		sendAll(t, r, conn, datagrams/10, func(int) []byte { return []byte("exact:1|c\nt:1|ms") })
+		if err := r.Reload(); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "every sample at one of the two carbons", func() bool { return carbons[0].total()+carbons[1].total() == datagrams })
+	if carbons[0].total() == datagrams || carbons[1].total() == datagrams {
+		t.Error("one carbon has all, so the address never changed")
+	}
+}
+
+func TestWhatCannotChangeRefusesTheWholeReload(t *testing.T) {
+	t.Parallel()
+	cfg := Config{UDP: local, Flush: time.Hour, Readers: 1, MaxSeries: 10}
+	r, _ := start(t, cfg)
+	reload := func(change func(*Config), fault error) error {
+		r.ReloadFrom(func() (Config, error) { next := cfg; change(&next); return next, fault })
+		return r.Reload()
+	}
+	for _, c := range []struct {
+		what   string
+		change func(*Config)
+		fault  error
+	}{
+		{"udp, readers", func(c *Config) { c.UDP, c.Readers, c.MaxSeries = ":1", 2, 99 }, nil},
+		{"percentile", func(c *Config) { c.Percentiles, c.MaxSeries = []float64{200}, 99 }, nil},
+		{"broken file", func(c *Config) { c.MaxSeries = 99 }, errors.New("broken file")},
+	} {
+		if err := reload(c.change, c.fault); err == nil || !strings.Contains(err.Error(), c.what) {
+			t.Errorf("%s: the error is %v", c.what, err)
+		}
+		expect(t, r, map[string]float64{"relay_config_last_reload_successful": 0, "relay_series_limit": 10})
+	}
+	if err := reload(func(c *Config) { c.MaxSeries = 11 }, nil); err != nil {
+		t.Error(err)
+	}
+	expect(t, r, map[string]float64{"relay_config_last_reload_successful": 1, "relay_series_limit": 11})
+}
+
+func TestWhatWaitsGoesToTheNewAddress(t *testing.T) {
+	t.Parallel()
+	cfg := Config{UDP: local, Flush: time.Hour, Graphite: "127.0.0.1:1"}
+	r, _ := start(t, cfg)
+	r.Count("exact", 7)
+	r.flushAt(time.Unix(1000, 0))
+	carbon := newCountingCarbon(t)
+	r.ReloadFrom(func() (Config, error) { cfg.Graphite = carbon.address; return cfg, nil })
+	if err := r.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the old flush at the new carbon", func() bool { return carbon.total() == 7 })
+	r.ReloadFrom(func() (Config, error) { cfg.Graphite = ""; return cfg, nil })
+	if err := r.Reload(); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, r, map[string]float64{"relay_sink_up{sink=graphite}": -1})
+}
+
+func TestReloadOverHTTPIsForThisHost(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Flush: time.Hour}
+	r, _ := start(t, cfg)
+	ask := func(method, from string, header ...string) int {
+		req := httptest.NewRequest(method, "/-/reload", nil)
+		req.RemoteAddr = from
+		if len(header) > 0 {
+			req.Header.Set(header[0], header[1])
+		}
+		w := httptest.NewRecorder()
+		r.Handler().ServeHTTP(w, req)
+		return w.Code
+	}
+	if got := ask("POST", "127.0.0.1:9"); got != http.StatusNotFound {
+		t.Errorf("without a file: %d", got)
+	}
+	r.ReloadFrom(func() (Config, error) { return cfg, nil })
+	for _, c := range []struct {
+		method, from string
+		header       []string
+		want         int
+	}{
+		{"POST", "127.0.0.1:9", nil, 200}, {"POST", "[::1]:9", nil, 200}, {"GET", "127.0.0.1:9", nil, 405},
+		{"POST", "192.0.2.1:9", nil, 403}, {"POST", "127.0.0.1:9", []string{"Sec-Fetch-Site", "cross-site"}, 403},
+	} {
+		if got := ask(c.method, c.from, c.header...); got != c.want {
+			t.Errorf("%s from %s %v: %d, want %d", c.method, c.from, c.header, got, c.want)
+		}
+	}
+	cfg.RemoteReload = true
+	ask("POST", "127.0.0.1:9")
+	if got := ask("POST", "192.0.2.1:9"); got != 200 {
+		t.Errorf("with remote_reload: %d", got)
+	}
+}
