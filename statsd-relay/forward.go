@@ -34,7 +34,7 @@ type Forward struct {
 	Delay time.Duration `yaml:"delay"`
 	// Queue is how many bytes may wait for one node; 0 is 8 MiB. Beyond, lines are
 	// dropped and counted.
-	Queue int64 `yaml:"queue"`
+	Queue int64 `yaml:"queue,size"`
 	// Interval is how often nodes are checked; 0 is 1 s. A check may take 1 s.
 	Interval time.Duration `yaml:"interval"`
 	// Falls is after how many bad checks in a row a node's keys go to the others;

@@ -12,22 +12,17 @@ import (
 	"strings"
 )
 
-// Listen says where lines come in besides UDP and TCP, and where a successor takes
-// over. A path may be "@name", which is a name of Linux's own and no file.
+// Listen says where lines come in besides UDP and TCP. A path may be "@name", which is a name of Linux's own and no file.
 type Listen struct {
 	Unixgram   string `yaml:"unixgram"`    // path of a socket for datagrams, which is what DogStatsD's clients use; "" is none
 	Unix       string `yaml:"unix"`        // path of a socket for streams: lines, or DogStatsD's frames; "" is none
 	SocketMode string `yaml:"socket_mode"` // of both files, in octal as chmod(1)'s; "" is 0722, as DogStatsD's: whoever can reach it may send
-	Handover   string `yaml:"handover"`    // path of the socket, of mode 0600, at which a successor takes over; "" is none
 }
 
 func (l Listen) withDefaults() (Listen, error) {
 	l.SocketMode = cmp.Or(l.SocketMode, "0722")
 	if m, err := strconv.ParseUint(l.SocketMode, 8, 32); err != nil || m > 0o777 {
 		return l, fmt.Errorf("statsd-relay: socket mode %q: give it in octal, as 0722 or 0660", l.SocketMode)
-	}
-	if strings.HasPrefix(l.Handover, "@") {
-		return l, fmt.Errorf("statsd-relay: hand-over at %s: give the path of a file: only files have permissions", l.Handover)
 	}
 	return l, nil
 }
@@ -42,8 +37,7 @@ func (l Listen) mode() fs.FileMode {
 type listener interface {
 	transport() string
 	addr() net.Addr
-	// run reads until ctx is done, and then what the kernel still holds, unless a
-	// successor has it.
+	// run reads until ctx is done, and then what the kernel still holds.
 	run(ctx context.Context) error
 	// countDrops counts what the kernel has dropped since it was last asked.
 	countDrops()

@@ -6,7 +6,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -39,11 +38,10 @@ type packetConn interface {
 
 // packetReader reads one socket into its shard.
 type packetReader struct {
-	conn   packetConn
-	shard  *shard
-	pace   pace
-	drops  uint32 // as counted so far
-	handed atomic.Bool
+	conn  packetConn
+	shard *shard
+	pace  pace
+	drops uint32 // as counted so far
 }
 
 func (l *packetListener) transport() string { return l.network }
@@ -72,8 +70,8 @@ func (l *packetListener) countDrops() {
 	defer l.mu.Unlock()
 	for _, r := range l.readers {
 		total, err := kernelDrops(r.conn)
-		if err != nil || r.handed.Load() {
-			continue // it is closed, or the successor counts
+		if err != nil {
+			continue // it is closed
 		}
 		l.self.drops.Add(int64(total - r.drops)) // the kernel's number wraps, as this difference does
 		r.drops = total
@@ -137,9 +135,6 @@ func (r *packetReader) read(b *datagrams, wait bool) (int, error) {
 // drain reads until nothing comes any more. It asks the socket, not the clock:
 // a deadline that is short could be over before the first read.
 func (r *packetReader) drain(b *datagrams) error {
-	if r.handed.Load() {
-		return nil
-	}
 	if err := r.conn.SetReadDeadline(time.Time{}); err != nil {
 		return err
 	}

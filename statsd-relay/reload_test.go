@@ -81,6 +81,9 @@ func TestTenReloadsUnderLoadLoseNothing(t *testing.T) {
 	const datagrams = 5000
 	for i := range 10 {
 		sendAll(t, r, conn, datagrams/10, func(int) []byte { return []byte("exact:1|c\nt:1|ms") })
+		if err := r.Flush(t.Context()); err != nil {
+			t.Fatal(i, err)
+		}
 		if err := r.Reload(); err != nil {
 			t.Fatal(i, err)
 		}

@@ -22,7 +22,7 @@ type Repeat struct {
 	To []string `yaml:"to"`
 	// Queue is how many bytes may wait for one of them; 0 is 8 MiB. Beyond, lines
 	// are dropped and counted.
-	Queue int64 `yaml:"queue"`
+	Queue int64 `yaml:"queue,size"`
 
 	targets []target
 }

@@ -39,6 +39,9 @@ type flags struct {
 
 	StatsdUDP  string        `name:"statsd-udp" setting:"udp" default:"127.0.0.1:8125" env:"RELAY_STATSD_UDP" help:"Listen for statsd lines on this UDP address; empty: don't."`
 	StatsdTCP  string        `name:"statsd-tcp" setting:"tcp" default:"127.0.0.1:8125" env:"RELAY_STATSD_TCP" help:"Listen for statsd lines on this TCP address; empty: don't."`
+	Unixgram   string        `name:"statsd-unixgram" setting:"listen.unixgram" env:"RELAY_STATSD_UNIXGRAM" placeholder:"PATH" help:"Listen for datagrams on this unix socket, as DogStatsD's clients send them."`
+	Unix       string        `name:"statsd-unix" setting:"listen.unix" env:"RELAY_STATSD_UNIX" placeholder:"PATH" help:"Listen for streams on this unix socket: lines, or DogStatsD's frames."`
+	SocketMode string        `name:"socket-mode" setting:"listen.socket_mode" default:"0722" env:"RELAY_SOCKET_MODE" help:"Mode of both files: whoever can reach them may send."`
 	HTTP       string        `name:"http" setting:"http" default:"127.0.0.1:9102" env:"RELAY_HTTP" help:"Serve /metrics, the status page and health here."`
 	Admin      string        `name:"admin" setting:"admin" env:"RELAY_ADMIN" placeholder:"HOST:PORT" help:"Serve etsy's management console here (its mgmt_port is 8126); it has no password. Empty: don't."`
 	Beacons    string        `name:"beacons" setting:"beacons.address" env:"RELAY_BEACONS" placeholder:"HOST:PORT" help:"Take browsers' beacons here, at /rum; empty: don't. A site hands them on from its own origin."`
