@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
@@ -49,6 +50,8 @@ type Config struct {
 
 	Forward Forward // every line to one of several statsd servers
 	Repeat  Repeat  // every line to each of several statsd servers
+	Ganglia Ganglia // every flush to gmond
+	Console Console // every flush to the standard output
 
 	MaxSeries    int           // beyond it samples count under Overflow; 0 is 100,000
 	TimerSamples int           // of one timer and flush kept exactly, the rest in a sketch; 0 is 10,000
@@ -112,7 +115,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Prometheus, err = c.Prometheus.withDefaults(); err != nil {
 		return c, err
 	}
-	return c, errors.Join(c.Forward.complete(), c.Repeat.complete())
+	return c, errors.Join(c.Forward.complete(), c.Repeat.complete(), c.Ganglia.complete(c.Flush), c.Console.check())
 }
 
 // Relay listens, aggregates and sends. Its methods are safe for concurrent use.
@@ -178,6 +181,12 @@ func (r *Relay) addSinks() {
 		p := newRepeater(cfg.Repeat, r.self, r.log)
 		r.sinks = append(r.sinks, p)
 		r.taps = append(r.taps, func() tap { return p })
+	}
+	if len(cfg.Ganglia.To) > 0 {
+		r.sinks = append(r.sinks, newGanglia(cfg, r.self, r.log))
+	}
+	if cfg.Console != "" {
+		r.sinks = append(r.sinks, newConsole(cfg, r.self, os.Stdout))
 	}
 }
 

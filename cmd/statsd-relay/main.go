@@ -37,6 +37,9 @@ type flags struct {
 	ForwardOnly bool     `name:"forward-only" env:"RELAY_FORWARD_ONLY" help:"Aggregate no lines here."`
 	Repeat      []string `name:"repeat" env:"RELAY_REPEAT" placeholder:"HOST:PORT" help:"Send all lines on to each of these statsd servers: [udp://|tcp://]HOST:PORT."`
 
+	Ganglia []string `name:"ganglia" env:"RELAY_GANGLIA" placeholder:"HOST:PORT" help:"Send flushes to these gmonds, as gmetric does."`
+	Console string   `name:"console" default:"" enum:",lines,json" env:"RELAY_CONSOLE" help:"Print each flush: as lines for people, or as a line of json."`
+
 	LegacyNamespace bool   `name:"legacy-namespace" default:"true" negatable:"" env:"RELAY_LEGACY_NAMESPACE" help:"Name series in Graphite stats.KEY, stats_counts.KEY, stats.timers.KEY…; else PREFIX.counters.KEY.count…"`
 	Prefix          string `name:"prefix" default:"stats" env:"RELAY_PREFIX" help:"globalPrefix, without the legacy namespace; may be empty."`
 	PrefixCounter   string `name:"prefix-counter" default:"counters" env:"RELAY_PREFIX_COUNTER" help:"prefixCounter, likewise."`
@@ -69,6 +72,7 @@ func (f flags) config() relay.Config {
 			Suffix: f.Suffix, Self: f.PrefixStats,
 		},
 		Forward: relay.Forward{Nodes: f.Forward, Only: f.ForwardOnly}, Repeat: relay.Repeat{To: f.Repeat},
+		Ganglia: relay.Ganglia{To: f.Ganglia}, Console: relay.Console(f.Console),
 		DeleteIdle: f.DeleteIdle, MaxSeries: f.MaxSeries, TimerSamples: f.TimerSamples, Expire: f.Expire,
 		Prometheus: relay.Prometheus{
 			Mapping: f.PrometheusMapping, Histograms: f.PrometheusHistograms, Buckets: f.PrometheusBuckets, TTL: f.PrometheusTTL,
