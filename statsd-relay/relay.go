@@ -57,6 +57,8 @@ type Config struct {
 	Prometheus Prometheus `yaml:"prometheus,live"`
 	Forward    Forward    `yaml:"forward"` // every line to one of several statsd servers
 	Repeat     Repeat     `yaml:"repeat"`  // every line to each of several statsd servers
+	Ganglia    Ganglia    `yaml:"ganglia"` // every flush to gmond
+	Console    Console    `yaml:"console"` // every flush to the standard output
 
 	DeleteIdle     bool  `yaml:"delete_idle_stats,live"` // send nothing for series without samples in the flush (etsy's deleteIdleStats)
 	DeleteCounters *bool `yaml:"delete_counters,live"`   // the same for one type; nil is as DeleteIdle
@@ -106,7 +108,7 @@ func (c Config) withDefaults() (Config, error) {
 	var listen, prometheus error
 	c.Listen, listen = c.Listen.withDefaults()
 	c.Prometheus, prometheus = c.Prometheus.withDefaults()
-	return c, errors.Join(append(c.faults(), listen, prometheus, c.Forward.complete(), c.Repeat.complete())...)
+	return c, errors.Join(append(c.faults(), listen, prometheus, c.Forward.complete(), c.Repeat.complete(), c.Ganglia.complete(c.Flush), c.Console.check())...)
 }
 
 // faults lists what can't be done.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -24,6 +25,10 @@ func sinkKinds() []sinkKind {
 	return []sinkKind{
 		{"graphite", []string{"graphite"}, func(c Config) bool { return c.Graphite != "" },
 			func(c Config, self *self, log *slog.Logger) (sink, error) { return newCarbon(c, self, log), nil }},
+		{"ganglia", []string{"ganglia"}, func(c Config) bool { return len(c.Ganglia.To) > 0 },
+			func(c Config, self *self, log *slog.Logger) (sink, error) { return newGanglia(c, self, log), nil }},
+		{"console", []string{"console"}, func(c Config) bool { return c.Console != "" },
+			func(c Config, self *self, _ *slog.Logger) (sink, error) { return newPrinter(c, self, os.Stdout), nil }},
 	}
 }
 

@@ -138,6 +138,14 @@ func engines() []engine {
 			name: "statsd", debian: "nodejs npm, and run .ci/statsd/install", binaries: []string{npmStatsd(), "node"},
 			vars: func(path string, _ []int) map[string]string { return map[string]string{"STATSD": path} },
 		},
+		{
+			name: "ganglia", debian: "ganglia-monitor", binaries: []string{"gmond"}, ports: 1, user: "nobody",
+			command: gmond,
+			ready:   dial,
+			vars: func(_ string, ports []int) map[string]string {
+				return map[string]string{"GANGLIA": fmt.Sprintf("127.0.0.1:%d", ports[0])}
+			},
+		},
 		program("promtool", "prometheus", "PROMTOOL"),
 		program("amtool", "prometheus-alertmanager", "AMTOOL"),
 		program("statsd_exporter", "", "STATSD_EXPORTER"),
@@ -184,6 +192,20 @@ func prometheus(dir string, ports []int) *exec.Cmd {
 	// A file that could not be written is told by Prometheus when it looks for it.
 	os.WriteFile(path, []byte(config), 0o644)
 	return exec.Command(find("prometheus"), "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
+}
+
+// gmond takes metrics over UDP and shows them over TCP on the same port. It sends
+// none of its own.
+func gmond(dir string, ports []int) *exec.Cmd {
+	config := fmt.Sprintf(`globals { daemonize = no setuid = no mute = yes deaf = no allow_extra_data = yes }
+cluster { name = "engines" }
+udp_recv_channel { bind = 127.0.0.1 port = %[1]d }
+tcp_accept_channel { bind = 127.0.0.1 port = %[1]d }
+`, ports[0])
+	path := filepath.Join(dir, "gmond.conf")
+	// A file that could not be written is told by gmond when it looks for it.
+	os.WriteFile(path, []byte(config), 0o644)
+	return exec.Command(find("gmond"), "--conf="+path)
 }
 
 // rabbitmq keeps the broker's name, ports and folders apart from any other on this machine.

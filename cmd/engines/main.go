@@ -1,5 +1,5 @@
 // Command engines starts the real engines (MariaDB, memcached, Redis, RabbitMQ,
-// Elasticsearch, Graphite) on free ports, runs a command with their addresses in
+// Elasticsearch, Graphite, gmond…) on free ports, runs a command with their addresses in
 // ADDONS_TEST_<NAME>, and stops them again:
 //
 //	go run ./cmd/engines -- go test -race ./...

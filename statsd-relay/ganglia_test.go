@@ -1,0 +1,158 @@
+package relay
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"addons/server/enginetest"
+)
+
+// gmondMetric is what gmond's page says of a metric.
+type gmondMetric struct {
+	Name  string `xml:"NAME,attr"`
+	Value string `xml:"VAL,attr"`
+	Type  string `xml:"TYPE,attr"`
+	Units string `xml:"UNITS,attr"`
+	TMax  int    `xml:"TMAX,attr"`
+	DMax  int    `xml:"DMAX,attr"`
+	Slope string `xml:"SLOPE,attr"`
+	Extra []struct {
+		Name  string `xml:"NAME,attr"`
+		Value string `xml:"VAL,attr"`
+	} `xml:"EXTRA_DATA>EXTRA_ELEMENT"`
+}
+
+// gmondHost asks gmond for a host's metrics, by name.
+func gmondHost(t *testing.T, address, host string) map[string]gmondMetric {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	text, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page struct {
+		Hosts []struct {
+			Name    string        `xml:"NAME,attr"`
+			Metrics []gmondMetric `xml:"METRIC"`
+		} `xml:"CLUSTER>HOST"`
+	}
+	d := xml.NewDecoder(strings.NewReader(string(text)))
+	d.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
+	if err := d.Decode(&page); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]gmondMetric{}
+	for _, h := range page.Hosts {
+		if h.Name == host {
+			for _, m := range h.Metrics {
+				all[m.Name] = m
+			}
+		}
+	}
+	return all
+}
+
+func TestGmondShowsTheMetricsAsTheyWereSent(t *testing.T) {
+	t.Parallel()
+	gmond := enginetest.URL(t, "GANGLIA")
+	host := fmt.Sprintf("web%d", time.Now().UnixNano())
+	cfg := Config{Flush: time.Second, Expire: 2 * time.Second, Ganglia: Ganglia{To: []string{gmond}, Spoof: "10.0.0.9:" + host, DMax: 3 * time.Second}}
+	r, _ := start(t, cfg)
+	r.Gauge("shop.in_use", 2.5)
+	r.Timing("shop.view", 12.25)
+	r.Count("shop.orders;route=cart", 7)
+	var got map[string]gmondMetric
+	eventually(t, "gmond to have them", func() bool {
+		r.Gauge("shop.in_use", 2.5) // kept from expiring
+		got = gmondHost(t, gmond, host)
+		return len(got) >= 4 && got["stats.gauges.shop.in_use"].Value == "2.5" && got["stats.timers.shop.view.mean"].Units == "ms"
+	})
+	for name, want := range map[string]gmondMetric{
+		"stats.gauges.shop.in_use":            {Value: "2.5", Type: "double"},
+		"stats_counts.shop.orders.route_cart": {Type: "double"},
+		"stats.shop.orders.route_cart":        {Type: "double", Units: "/s"},
+		"stats.timers.shop.view.count":        {Type: "double"},
+		"stats.timers.shop.view.count_ps":     {Type: "double", Units: "/s"},
+	} {
+		m := got[name]
+		if m.Type != want.Type || m.Units != want.Units || want.Value != "" && m.Value != want.Value || m.TMax != 1 || m.DMax != 3 || m.Slope != "both" {
+			t.Errorf("%s is %+v", name, m)
+		}
+		group := ""
+		for _, e := range m.Extra {
+			if e.Name == "GROUP" {
+				group = e.Value
+			}
+		}
+		if group != "shop" {
+			t.Errorf("%s has %v", name, m.Extra)
+		}
+	}
+}
+
+func TestGmondGetsAsManyMetricsAsItMay(t *testing.T) {
+	t.Parallel()
+	gmond := enginetest.URL(t, "GANGLIA")
+	host := fmt.Sprintf("many%d", time.Now().UnixNano())
+	r, _ := start(t, Config{Flush: time.Hour, Ganglia: Ganglia{To: []string{gmond}, Spoof: "10.0.0.8:" + host, DMax: time.Hour, Metrics: 1000}})
+	for i := range 1200 {
+		r.Gauge(fmt.Sprintf("shop.g%d", i), float64(i))
+	}
+	if err := r.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "gmond to have 1,000", func() bool { return len(gmondHost(t, gmond, host)) == 1000 })
+	for name, m := range gmondHost(t, gmond, host) {
+		if want := strings.TrimPrefix(name, "stats.gauges.shop.g"); m.Value != want {
+			t.Errorf("%s is %s", name, m.Value)
+		}
+	}
+	expect(t, r, map[string]float64{
+		"relay_sink_points_total{outcome=sent,sink=ganglia}":                      1000,
+		"relay_sink_points_total{outcome=dropped,sink=ganglia}":                   200,
+		"relay_peer_lines_total{outcome=sent,peer=" + gmond + ",sink=ganglia}":    1000,
+		"relay_peer_lines_total{outcome=dropped,peer=" + gmond + ",sink=ganglia}": 0,
+	})
+}
+
+func TestMetricsAreDescribedAgain(t *testing.T) {
+	t.Parallel()
+	to := receive(t)
+	r, _ := start(t, Config{Flush: time.Hour, Ganglia: Ganglia{To: []string{to.LocalAddr().String()}, Resend: time.Nanosecond}})
+	kinds := ""
+	for range 2 {
+		r.Gauge("g", 1)
+		if err := r.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			buf := make([]byte, 2000)
+			if _, _, err := to.ReadFrom(buf); err != nil {
+				t.Fatal(err)
+			}
+			kinds += fmt.Sprint(buf[3], " ")
+		}
+	}
+	if kinds != "128 133 128 133 " {
+		t.Errorf("gmond got messages %s", kinds)
+	}
+}
+
+func TestGangliaThatCannotWorkIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, g := range []Ganglia{{To: []string{"gmond"}}, {To: []string{"gmond:0"}}, {To: []string{"a:1"}, DMax: time.Second}, {Spoof: "name"}, {Metrics: -1}} {
+		if _, err := New(Config{Ganglia: g}, quiet()); err == nil || !strings.HasPrefix(err.Error(), "statsd-relay: ganglia: ") {
+			t.Errorf("%+v: %v", g, err)
+		}
+	}
+}
