@@ -234,7 +234,7 @@ func TestAClientThatDoesNotReadHarmsNobody(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		send(t, conn, "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: 1\r\n\r\n")
+		send(t, conn, "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: 5\r\n\r\n")
 		stuck = append(stuck, conn)
 	}
 	status := func() int {
