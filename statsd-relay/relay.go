@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"runtime"
@@ -44,8 +45,7 @@ type Config struct {
 	Flush       time.Duration // how often Graphite gets a point of each series; 0 is 10 s
 	Percentiles []float64     // of timers; negative ones are taken from the top; nil is 90
 	Naming      Naming        // of series in Graphite
-	Graphite    string        // host:port of carbon's plaintext listener; "" is none
-	Backlog     int64         // bytes of flushes that may wait for Graphite; 0 is 64 MiB
+	Graphite    Graphite      // the zero value sends nothing there
 
 	Forward Forward // every line to one of several statsd servers
 	Repeat  Repeat  // every line to each of several statsd servers
@@ -79,7 +79,6 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Percentiles == nil {
 		c.Percentiles = []float64{90}
 	}
-	c.Backlog = cmp.Or(c.Backlog, 64<<20)
 	c.MaxSeries = cmp.Or(c.MaxSeries, 100_000)
 	c.TimerSamples = cmp.Or(c.TimerSamples, 10_000)
 	c.TimerMemory = cmp.Or(c.TimerMemory, 64<<20)
@@ -94,20 +93,16 @@ func (c Config) withDefaults() (Config, error) {
 		return c, err
 	}
 	switch {
-	case c.Flush < 0 || c.Backlog < 0 || c.MaxSeries < 0 || c.TimerSamples < 0 || c.TimerMemory < 0 || c.MaxPerPrefix < 0 || c.SetMembers < 0 || c.Readers < 0 || c.ReceiveBuffer < 0 || c.TCPConns < 0 || c.TCPIdle < 0:
+	case c.Flush < 0 || c.MaxSeries < 0 || c.TimerSamples < 0 || c.TimerMemory < 0 || c.MaxPerPrefix < 0 || c.SetMembers < 0 || c.Readers < 0 || c.ReceiveBuffer < 0 || c.TCPConns < 0 || c.TCPIdle < 0:
 		return c, errors.New("statsd-relay: limits and times can't be negative")
-	case c.Graphite != "" && c.Flush%time.Second != 0:
-		return c, fmt.Errorf("statsd-relay: flush every %v: carbon stores whole seconds, so take a multiple of 1s", c.Flush)
 	}
 	for _, p := range c.Percentiles {
 		if !(p >= -100 && p <= 100) || p == 0 {
 			return c, fmt.Errorf("statsd-relay: percentile %v: it lies between 0 and 100, or between -100 and 0 to count from the top", p)
 		}
 	}
-	if c.Graphite != "" {
-		if _, _, err := net.SplitHostPort(c.Graphite); err != nil {
-			return c, fmt.Errorf("statsd-relay: graphite %q: give host:port, as graphite.example.org:2003: %w", c.Graphite, err)
-		}
+	if c.Graphite, err = c.Graphite.withDefaults(c.Flush); err != nil {
+		return c, err
 	}
 	if c.Prometheus, err = c.Prometheus.withDefaults(); err != nil {
 		return c, err
@@ -155,19 +150,25 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	r.self = newSelf(metrics.New(nil), cfg)
 	r.agg = newAggregator(cfg, r.self)
 	r.feed = r.agg.newShard("feed", &r.bad)
-	r.addSinks()
+	if err := r.addSinks(); err != nil {
+		return nil, err
+	}
 	sockets := listening{cfg, r.self, log, r.newShard}
 	if r.in, err = sockets.open(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
 
 // addSinks makes what the configuration names.
-func (r *Relay) addSinks() {
+func (r *Relay) addSinks() error {
 	cfg := r.cfg
-	if cfg.Graphite != "" {
-		r.sinks = append(r.sinks, newCarbon(cfg, r.self, r.log))
+	if len(cfg.Graphite.Addresses) > 0 {
+		g, err := newGraphite(cfg, r.self, r.log)
+		if err != nil {
+			return err
+		}
+		r.sinks = append(r.sinks, g)
 	}
 	if len(cfg.Forward.Nodes) > 0 {
 		f := newForwarder(cfg.Forward, r.self, r.log)
@@ -179,6 +180,7 @@ func (r *Relay) addSinks() {
 		r.sinks = append(r.sinks, p)
 		r.taps = append(r.taps, func() tap { return p })
 	}
+	return nil
 }
 
 // newShard makes the shard of a reader of lines, with the taps of the sinks that
@@ -243,10 +245,16 @@ func (r *Relay) Run(ctx context.Context) error {
 	return errors.Join(err, sinks.Wait())
 }
 
-// Close frees the addresses of a Relay that is not run; Run does so itself.
+// Close frees the addresses, and the spool, of a Relay that is not run; Run does so itself.
 func (r *Relay) Close() error {
 	r.closeListeners()
-	return nil
+	var errs []error
+	for _, s := range r.sinks {
+		if c, ok := s.(io.Closer); ok {
+			errs = append(errs, c.Close())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (r *Relay) closeListeners() {
@@ -302,8 +310,9 @@ func (r *Relay) countDrops() {
 	}
 }
 
-// Flush ends the interval now and returns when every sink has it. The error
-// tells how much still waits, and why, if ctx is done first, or 5 s are over.
+// Flush ends the interval now and returns when every sink has it, or has it on
+// disk while it can't be sent. The error tells how much still waits, and why, if
+// ctx is done first, or 5 s are over.
 func (r *Relay) Flush(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, shutdown)
 	defer cancel()

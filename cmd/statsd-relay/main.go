@@ -29,7 +29,7 @@ type flags struct {
 	HTTP       string        `name:"http" default:"127.0.0.1:9102" env:"RELAY_HTTP" help:"Serve /metrics, the status page and health here."`
 	Beacons    string        `name:"beacons" env:"RELAY_BEACONS" placeholder:"HOST:PORT" help:"Take browsers' beacons here, at /rum; empty: don't. A site hands them on from its own origin."`
 	Pages      []string      `name:"pages" default:"home,search,categories,browse,language-tools,addon,versions,reviews,privacy,error" env:"RELAY_PAGES" help:"Names that pages may have in beacons; others count as \"other\"."`
-	Graphite   string        `name:"graphite" env:"RELAY_GRAPHITE" placeholder:"HOST:PORT" help:"Send flushes to this carbon, in plaintext; empty: don't."`
+	Graphite   []string      `name:"graphite" env:"RELAY_GRAPHITE" placeholder:"HOST:PORT[:INSTANCE]" help:"Send flushes to this carbon, or to several by carbon-relay's consistent hashing; none: don't."`
 	Flush      time.Duration `name:"flush" default:"10s" env:"RELAY_FLUSH" help:"How often."`
 	Percentile []float64     `name:"percentile" default:"90" env:"RELAY_PERCENTILE" help:"Percentiles of timers; negative ones from the top."`
 
@@ -57,12 +57,22 @@ type flags struct {
 	Expire        time.Duration `name:"expire" default:"1h" env:"RELAY_EXPIRE" help:"A series without samples for so long ends; negative: never."`
 	Readers       int           `name:"readers" default:"0" env:"RELAY_READERS" help:"UDP sockets to read with; 0: by the number of processors."`
 	ReceiveBuffer int           `name:"receive-buffer" default:"8388608" env:"RELAY_RECEIVE_BUFFER" help:"Bytes the kernel may hold for each UDP socket."`
-	Backlog       int64         `name:"backlog" default:"67108864" env:"RELAY_BACKLOG" help:"Bytes of flushes that may wait while Graphite is down."`
+
+	GraphiteProtocol string `name:"graphite-protocol" default:"plaintext" enum:"plaintext,pickle" env:"RELAY_GRAPHITE_PROTOCOL" help:"plaintext, or pickle (carbon's port 2004)."`
+	GraphiteHash     string `name:"graphite-hash" default:"carbon_ch" enum:"carbon_ch,fnv1a_ch" env:"RELAY_GRAPHITE_HASH" help:"carbon's ROUTER_HASH_TYPE: carbon_ch or fnv1a_ch."`
+	Backlog          int64  `name:"backlog" default:"67108864" env:"RELAY_BACKLOG" help:"Bytes of flushes that may wait in memory, for each carbon, while it is down or slow."`
+	Spool            string `name:"spool" env:"RELAY_SPOOL" placeholder:"DIR" help:"Let them wait in this folder, where they survive the process; empty: in memory."`
+	SpoolLimit       int64  `name:"spool-limit" default:"1073741824" env:"RELAY_SPOOL_LIMIT" help:"Bytes there for each carbon; beyond, the oldest go."`
+	ReplayRate       int    `name:"replay-rate" default:"20000" env:"RELAY_REPLAY_RATE" help:"Points a second of what waited, for each carbon, beside what is new; negative: no bound."`
 }
 
 func (f flags) config() relay.Config {
 	return relay.Config{
-		UDP: f.StatsdUDP, TCP: f.StatsdTCP, Flush: f.Flush, Percentiles: f.Percentile, Graphite: f.Graphite,
+		UDP: f.StatsdUDP, TCP: f.StatsdTCP, Flush: f.Flush, Percentiles: f.Percentile,
+		Graphite: relay.Graphite{
+			Addresses: f.Graphite, Protocol: f.GraphiteProtocol, Hash: f.GraphiteHash, Memory: f.Backlog,
+			Spool: relay.Spool{Dir: f.Spool, Limit: f.SpoolLimit, Rate: f.ReplayRate},
+		},
 		Naming: relay.Naming{
 			Modern: !f.LegacyNamespace, Prefix: f.Prefix, NoPrefix: f.Prefix == "",
 			Counter: f.PrefixCounter, Timer: f.PrefixTimer, Gauge: f.PrefixGauge, Set: f.PrefixSet,
@@ -73,7 +83,7 @@ func (f flags) config() relay.Config {
 		Prometheus: relay.Prometheus{
 			Mapping: f.PrometheusMapping, Histograms: f.PrometheusHistograms, Buckets: f.PrometheusBuckets, TTL: f.PrometheusTTL,
 		},
-		Readers: f.Readers, ReceiveBuffer: f.ReceiveBuffer, Backlog: f.Backlog,
+		Readers: f.Readers, ReceiveBuffer: f.ReceiveBuffer,
 	}
 }
 
