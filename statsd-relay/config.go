@@ -21,7 +21,7 @@ const maxFile = 1 << 20
 
 // setting is one value of a Config that a file may give. Its path comes from the
 // yaml tags: a field's name, below the names of the sections around it. A tag may
-// have a dot ("graphite.backlog"), and several fields may share a section.
+// have a dot ("graphite.memory"), and several fields may share a section.
 //
 // Options behind the name: "live", a running relay can change it (see
 // Relay.Reload); "size", bytes, which may be written as 64MiB.

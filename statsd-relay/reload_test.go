@@ -65,12 +65,12 @@ func newCountingCarbon(t *testing.T) *countingCarbon {
 func TestTenReloadsUnderLoadLoseNothing(t *testing.T) {
 	t.Parallel()
 	carbons := []*countingCarbon{newCountingCarbon(t), newCountingCarbon(t)}
-	cfg := Config{UDP: local, Flush: time.Second, Graphite: carbons[0].address}
+	cfg := Config{UDP: local, Flush: time.Second, Graphite: to(carbons[0].address)}
 	r, stop := start(t, cfg)
 	reloads := 0
 	r.ReloadFrom(func() (Config, error) {
 		reloads++
-		cfg.Graphite = carbons[reloads%2].address
+		cfg.Graphite = to(carbons[reloads%2].address)
 		cfg.MaxSeries = 1000 + reloads
 		cfg.Percentiles = []float64{float64(reloads)}
 		cfg.Flush = time.Duration(1+reloads%2) * time.Second
@@ -127,17 +127,17 @@ func TestWhatCannotChangeRefusesTheWholeReload(t *testing.T) {
 
 func TestWhatWaitsGoesToTheNewAddress(t *testing.T) {
 	t.Parallel()
-	cfg := Config{UDP: local, Flush: time.Hour, Graphite: "127.0.0.1:1"}
+	cfg := Config{UDP: local, Flush: time.Hour, Graphite: to("127.0.0.1:1")}
 	r, _ := start(t, cfg)
 	r.Count("exact", 7)
 	r.flushAt(time.Unix(1000, 0))
 	carbon := newCountingCarbon(t)
-	r.ReloadFrom(func() (Config, error) { cfg.Graphite = carbon.address; return cfg, nil })
+	r.ReloadFrom(func() (Config, error) { cfg.Graphite = to(carbon.address); return cfg, nil })
 	if err := r.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the old flush at the new carbon", func() bool { return carbon.total() == 7 })
-	r.ReloadFrom(func() (Config, error) { cfg.Graphite = ""; return cfg, nil })
+	r.ReloadFrom(func() (Config, error) { cfg.Graphite = Graphite{}; return cfg, nil })
 	if err := r.Reload(); err != nil {
 		t.Fatal(err)
 	}
@@ -180,3 +180,6 @@ func TestReloadOverHTTPIsForThisHost(t *testing.T) {
 		t.Errorf("with remote_reload: %d", got)
 	}
 }
+
+// to is the one carbon at address.
+func to(address string) Graphite { return Graphite{Addresses: []string{address}} }

@@ -23,8 +23,8 @@ type sinkKind struct {
 // sinkKinds are those that there are.
 func sinkKinds() []sinkKind {
 	return []sinkKind{
-		{"graphite", []string{"graphite"}, func(c Config) bool { return c.Graphite != "" },
-			func(c Config, self *self, log *slog.Logger) (sink, error) { return newCarbon(c, self, log), nil }},
+		{"graphite", []string{"graphite"}, func(c Config) bool { return len(c.Graphite.Addresses) > 0 },
+			func(c Config, self *self, log *slog.Logger) (sink, error) { return newGraphite(c, self, log) }},
 		{"ganglia", []string{"ganglia"}, func(c Config) bool { return len(c.Ganglia.To) > 0 },
 			func(c Config, self *self, log *slog.Logger) (sink, error) { return newGanglia(c, self, log), nil }},
 		{"console", []string{"console"}, func(c Config) bool { return c.Console != "" },
