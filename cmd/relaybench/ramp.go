@@ -30,7 +30,7 @@ func ramps() map[string][]int {
 func (b *bench) ramp(ctx context.Context, t *trial, shape string) error {
 	var best sent
 	var bestCPU float64
-	lost := "none: the generator's limit"
+	lost := "none of those tried"
 	for _, rate := range ramps()[shape] {
 		s, cpu, missing, err := b.hold(ctx, t, shape == "packed", rate)
 		if err == nil && missing > lossless { // once may be the machine's fault
@@ -45,7 +45,7 @@ func (b *bench) ramp(ctx context.Context, t *trial, shape string) error {
 			break
 		}
 		if s.rate() < .97*float64(rate) {
-			best, bestCPU = s, cpu
+			best, bestCPU, lost = s, cpu, "none: the generator's limit"
 			break
 		}
 		best, bestCPU = s, cpu
@@ -86,7 +86,7 @@ func (b *bench) hold(ctx context.Context, t *trial, packed bool, rate int) (s se
 		return s, 0, 0, err
 	}
 	after, err := t.process.cpu()
-	return s, (after - before).Seconds() / float64(s.Lines) * 1e6, loss(s, total-had), err
+	return s, perMillion(after-before, s, total-had), loss(s, total-had), err
 }
 
 // total is how many lines have come out so far.
