@@ -19,6 +19,7 @@ type trial struct {
 	process *process
 	carbon  *carbon
 	setup   setup
+	behind  time.Duration // that the last output took a scraped peer after the last line
 }
 
 const (
@@ -120,9 +121,11 @@ func (t *trial) until(ctx context.Context, what string, ok func() (bool, error))
 // returns how many lines that are.
 func (t *trial) output(ctx context.Context, s sent) (float64, error) {
 	if t.peer.scraped {
+		end := time.Now()
 		if err := t.rest(ctx); err != nil {
 			return 0, err
 		}
+		t.behind = time.Since(end) - idle
 		all, err := t.scrape(ctx)
 		return all.total, err
 	}
