@@ -100,10 +100,15 @@ func goBuild(module, version, command string) func(ctx context.Context, cache st
 func output(cmd *exec.Cmd) error {
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		return fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, lines[len(lines)-1])
+		return fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, lastLine(out))
 	}
 	return nil
+}
+
+// lastLine is where programs say why they end.
+func lastLine(out []byte) string {
+	text := strings.TrimSpace(string(out))
+	return text[strings.LastIndexByte(text, '\n')+1:]
 }
 
 // exporter's summary has the quantiles and errors of its documentation by default.
@@ -131,7 +136,7 @@ func gostatsd(path string, s setup) (*exec.Cmd, error) {
 		return nil, err
 	}
 	return exec.Command(path, "--config-path="+file, "--backends=graphite", "--metrics-addr="+s.udp,
-		"--flush-interval="+s.flush.String(), "--percent-threshold="+strings.Join(s.percentiles("90"), ",")), nil
+		"--flush-interval="+s.flush.String(), "--percent-threshold="+strings.Join(s.percentiles("90"), " ")), nil
 }
 
 // npmStatsd finds the package where .ci/install has put it, and puts it there.
