@@ -85,7 +85,7 @@ func (t *trial) prepare(ctx context.Context, p plan) (*sender, error) {
 // begin returns when the peer is up and a flush is just over, so that each
 // measure has as many flushes.
 func (t *trial) begin(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startup+t.setup.flush)
+	ctx, cancel := context.WithTimeout(ctx, startup+2*t.setup.flush) // gostatsd's first flush has nothing, not even about itself
 	defer cancel()
 	asked := time.Now()
 	return t.until(ctx, "its first output", func() (bool, error) {
