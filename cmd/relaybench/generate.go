@@ -49,7 +49,7 @@ func prepare(ctx context.Context, p plan) (*sender, error) {
 	}
 	// It paces itself; this is for the case that it hangs.
 	planned := time.Duration(float64(p.Lines) / float64(p.Rate) * float64(time.Second))
-	ctx, cancel := context.WithTimeout(ctx, makeLoad+startup+flush+2*planned)
+	ctx, cancel := context.WithTimeout(ctx, makeLoad+startup+2*quantileFlush+2*planned)
 	g := &sender{cmd: exec.CommandContext(ctx, self, generator), cancel: cancel}
 	g.cmd.Stderr = os.Stderr
 	out, err := g.cmd.StdoutPipe()

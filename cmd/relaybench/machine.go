@@ -18,7 +18,7 @@ import (
 // and peers that don't set their buffer would be measured by it alone.
 const rmemDefault = "/proc/sys/net/core/rmem_default"
 
-// machine takes the machine for this bench alone and gives the sockets of all
+// machine takes the machine for one measure, so that two benches take turns, and gives the sockets of all
 // peers the same receive buffer. release takes both back.
 func (b *bench) machine(ctx context.Context) (release func(), err error) {
 	lock, err := exclusive(ctx)
@@ -43,7 +43,7 @@ func (b *bench) machine(ctx context.Context) (release func(), err error) {
 	}, nil
 }
 
-// exclusive waits for other benches on this machine to end.
+// exclusive waits for the measures of other benches on this machine.
 func exclusive(ctx context.Context) (*os.File, error) {
 	lock, err := os.OpenFile(filepath.Join(os.TempDir(), "relaybench.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -56,7 +56,7 @@ func exclusive(ctx context.Context) (*os.File, error) {
 			return lock, nil
 		}
 		if !waits {
-			fmt.Fprintln(os.Stderr, "another relaybench is running here: waiting for it to end")
+			fmt.Fprintln(os.Stderr, "another relaybench is measuring here: waiting for its end")
 		}
 		select {
 		case <-ctx.Done():

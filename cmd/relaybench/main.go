@@ -96,11 +96,6 @@ func (b *bench) all(ctx context.Context, only string, parts []string) error {
 	if err != nil {
 		return err
 	}
-	release, err := b.machine(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
 	paths, err := b.install(ctx, chosen)
 	if err != nil {
 		return err
@@ -126,6 +121,11 @@ func (b *bench) all(ctx context.Context, only string, parts []string) error {
 
 // trial is one cell of one peer, in a process of its own.
 func (b *bench) trial(ctx context.Context, p peer, path string, c cell) error {
+	release, err := b.machine(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	t, err := start(p, path, c.flush, c.quantiles)
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -43,8 +44,9 @@ const receiveBuffer = 4 << 20
 func peers() []peer {
 	return []peer{
 		{name: "statsd-relay", version: "this checkout", install: buildOurs, command: ours},
-		{name: "statsd_exporter", version: "v0.31.0", install: goInstall("github.com/prometheus/statsd_exporter@v0.31.0"), command: exporter, scraped: true},
-		{name: "gostatsd", version: "v41.1.5", install: goInstall("github.com/atlassian/gostatsd/v41/cmd/gostatsd@v41.1.5"), command: gostatsd},
+		{name: "statsd_exporter", version: "v0.31.0", install: goBuild("github.com/prometheus/statsd_exporter", "v0.31.0", "."), command: exporter, scraped: true},
+		// Behind 41.1.5; its tags are no module versions, for the module's path has no /v41.
+		{name: "gostatsd", version: "e5cc67e", install: goBuild("github.com/atlassian/gostatsd", "v0.0.0-20260617134838-e5cc67e82525", "./cmd/gostatsd"), command: gostatsd},
 		{name: "statsd", version: "npm 0.9.0", install: npmStatsd, command: statsd},
 	}
 }
@@ -74,16 +76,22 @@ func (s setup) percentiles(otherwise string) []string {
 	return all
 }
 
-// goInstall installs a command by module version.
-func goInstall(module string) func(ctx context.Context, cache string) (string, error) {
+// goBuild builds a command of a module by its version, inside of the module as it
+// was downloaded. Unlike go install it asks the proxy for nothing but that version,
+// and its dependencies are checked by the go.sum that came with it.
+func goBuild(module, version, command string) func(ctx context.Context, cache string) (string, error) {
 	return func(ctx context.Context, cache string) (string, error) {
-		name, _, _ := strings.Cut(filepath.Base(module), "@")
-		path := filepath.Join(cache, name)
+		path := filepath.Join(cache, filepath.Base(module)+"-"+version)
 		if _, err := os.Stat(path); err == nil {
 			return path, nil
 		}
-		cmd := exec.CommandContext(ctx, "go", "install", module)
-		cmd.Env = append(os.Environ(), "GOBIN="+cache)
+		out, err := exec.CommandContext(ctx, "go", "mod", "download", "-json", module+"@"+version).Output()
+		var download struct{ Dir, Error string }
+		if decoded := json.Unmarshal(out, &download); err != nil || decoded != nil {
+			return "", fmt.Errorf("go mod download %s@%s: %w %s", module, version, errors.Join(err, decoded), download.Error)
+		}
+		cmd := exec.CommandContext(ctx, "go", "build", "-o", path, command)
+		cmd.Dir = download.Dir
 		return path, output(cmd)
 	}
 }
@@ -92,10 +100,15 @@ func goInstall(module string) func(ctx context.Context, cache string) (string, e
 func output(cmd *exec.Cmd) error {
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-		return fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, lines[len(lines)-1])
+		return fmt.Errorf("%s: %w: %s", strings.Join(cmd.Args, " "), err, lastLine(out))
 	}
 	return nil
+}
+
+// lastLine is where programs say why they end.
+func lastLine(out []byte) string {
+	text := strings.TrimSpace(string(out))
+	return text[strings.LastIndexByte(text, '\n')+1:]
 }
 
 // exporter's summary has the quantiles and errors of its documentation by default.
@@ -123,7 +136,7 @@ func gostatsd(path string, s setup) (*exec.Cmd, error) {
 		return nil, err
 	}
 	return exec.Command(path, "--config-path="+file, "--backends=graphite", "--metrics-addr="+s.udp,
-		"--flush-interval="+s.flush.String(), "--percent-threshold="+strings.Join(s.percentiles("90"), ",")), nil
+		"--flush-interval="+s.flush.String(), "--percent-threshold="+strings.Join(s.percentiles("90"), " ")), nil
 }
 
 // npmStatsd finds the package where .ci/install has put it, and puts it there.

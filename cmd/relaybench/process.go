@@ -51,12 +51,12 @@ func (p *process) stop() {
 	<-p.done
 }
 
-// alive is an error with the end of its output if the process has ended.
+// alive is an error with the last line of its output if the process has ended.
 func (p *process) alive() error {
 	select {
 	case <-p.done:
 		out, _ := os.ReadFile(p.log)
-		return fmt.Errorf("%s ended (%v):\n%s", p.name, p.cmd.ProcessState, out[max(0, len(out)-1500):])
+		return fmt.Errorf("%s ended (%v): %s", p.name, p.cmd.ProcessState, lastLine(out))
 	default:
 		return nil
 	}

@@ -19,6 +19,7 @@ type trial struct {
 	process *process
 	carbon  *carbon
 	setup   setup
+	behind  time.Duration // that the last output took a scraped peer after the last line
 }
 
 const (
@@ -84,7 +85,7 @@ func (t *trial) prepare(ctx context.Context, p plan) (*sender, error) {
 // begin returns when the peer is up and a flush is just over, so that each
 // measure has as many flushes.
 func (t *trial) begin(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startup+t.setup.flush)
+	ctx, cancel := context.WithTimeout(ctx, startup+2*t.setup.flush) // gostatsd's first flush has nothing, not even about itself
 	defer cancel()
 	asked := time.Now()
 	return t.until(ctx, "its first output", func() (bool, error) {
@@ -120,9 +121,11 @@ func (t *trial) until(ctx context.Context, what string, ok func() (bool, error))
 // returns how many lines that are.
 func (t *trial) output(ctx context.Context, s sent) (float64, error) {
 	if t.peer.scraped {
+		end := time.Now()
 		if err := t.rest(ctx); err != nil {
 			return 0, err
 		}
+		t.behind = time.Since(end) - idle
 		all, err := t.scrape(ctx)
 		return all.total, err
 	}
