@@ -366,7 +366,6 @@ func (f *forwarder) note(node int, err error) {
 	p := f.nodes[node]
 	p.turn(h.off)
 	f.place()
-	p.out.wake() // what waits goes to others
 	if h.off {
 		f.log.Warn("node is off: its keys go to others", "node", p.address, "error", err)
 	} else {

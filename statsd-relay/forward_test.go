@@ -195,6 +195,26 @@ func TestLinesAreForwardedOverTCPInOrder(t *testing.T) {
 	expect(t, to, map[string]float64{"g": 499})
 }
 
+func TestWhatWaitsForANodeThatIsDownGoesToTheOthers(t *testing.T) {
+	t.Parallel()
+	to, _ := start(t, Config{TCP: local, Flush: time.Hour})
+	_, address := to.Addr()
+	down, err := net.Listen("tcp", local)
+	if err != nil {
+		t.Fatal(err)
+	}
+	down.Close()
+	nodes := []string{"tcp://" + address.String(), "tcp://" + down.Addr().String()}
+	r, stop := start(t, Config{UDP: local, Flush: time.Hour, Forward: Forward{Nodes: nodes, Interval: 50 * time.Millisecond}})
+	sendKeys(t, r, dialUDP(t, r), "a")
+	sent := func() float64 { return total([]*node{{Relay: to}}) }
+	eventually(t, "the lines of both", func() bool { return sent() == forwardedKeys })
+	expect(t, r, map[string]float64{"relay_peer_lines_total{outcome=dropped,peer=" + down.Addr().String() + ",sink=forward}": 0})
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // receive is a UDP socket that keeps what it gets.
 func receive(t *testing.T) net.PacketConn {
 	t.Helper()

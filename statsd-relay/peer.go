@@ -94,15 +94,11 @@ func (o *outbox) put(p *packet) bool {
 	}
 	o.bytes += int64(cap(p.data))
 	o.queue = append(o.queue, p)
-	o.wake()
-	return true
-}
-
-func (o *outbox) wake() {
 	select {
 	case o.some <- struct{}{}:
 	default:
 	}
+	return true
 }
 
 // take moves packets behind into, until that has peerBatch. They count as waiting until settle.

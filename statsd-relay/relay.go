@@ -34,6 +34,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"addons/server/metrics"
+	"addons/statsd-relay/host"
 	"addons/statsd-relay/statsd"
 )
 
@@ -59,6 +60,7 @@ type Config struct {
 	Repeat     Repeat     `yaml:"repeat"`  // every line to each of several statsd servers
 	Ganglia    Ganglia    `yaml:"ganglia"` // every flush to gmond
 	Console    Console    `yaml:"console"` // every flush to the standard output
+	Host       Host       `yaml:"host"`    // gauges of the machine itself
 
 	DeleteIdle     bool  `yaml:"delete_idle_stats,live"` // send nothing for series without samples in the flush (etsy's deleteIdleStats)
 	DeleteCounters *bool `yaml:"delete_counters,live"`   // the same for one type; nil is as DeleteIdle
@@ -108,7 +110,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.Graphite, graphite = c.Graphite.withDefaults(c.Flush)
 	c.Listen, listen = c.Listen.withDefaults()
 	c.Prometheus, prometheus = c.Prometheus.withDefaults()
-	return c, errors.Join(append(c.faults(), listen, graphite, prometheus, c.Forward.complete(), c.Repeat.complete(), c.Ganglia.complete(c.Flush), c.Console.check())...)
+	return c, errors.Join(append(c.faults(), listen, graphite, prometheus, c.Forward.complete(), c.Repeat.complete(), c.Ganglia.complete(c.Flush), c.Console.check(), c.Host.complete())...)
 }
 
 // faults lists what can't be done.
@@ -152,6 +154,7 @@ type Relay struct {
 	bad   badLines
 	in    []listener
 	taps  []func() tap // make one for each reader
+	host  *host.Reader // nil: none
 	admin *console
 
 	flushing  sync.Mutex // one flush at a time, so that sinks get them in order
@@ -192,6 +195,9 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 		return nil, err
 	}
 	r.addTaps(cfg)
+	if r.host, err = newHost(cfg.Host); err != nil {
+		return nil, err
+	}
 	sockets := listening{cfg, r.self, log, r.newShard}
 	if r.in, err = sockets.open(); err != nil {
 		return nil, errors.Join(err, r.Close())
@@ -274,6 +280,12 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 	if r.admin != nil {
 		readers.Go(func() error { return r.admin.run(ctx) })
+	}
+	if r.host != nil {
+		readers.Go(func() error {
+			r.watchHost(ctx)
+			return nil
+		})
 	}
 	r.ready.Store(true)
 	r.flushUntil(ctx)

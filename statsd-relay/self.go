@@ -47,6 +47,7 @@ type self struct {
 	sinkQueue   *metrics.GaugeVec
 	sinkLimit   *metrics.GaugeVec
 	sinkUp      *metrics.GaugeVec
+	hostErrors  *metrics.Counter
 	peerLines   *metrics.CounterVec
 	peerQueue   *metrics.GaugeVec
 	peerUp      *metrics.GaugeVec
@@ -63,6 +64,7 @@ func newSelf(reg *metrics.Registry, cfg Config) *self {
 	s.declareSinks(reg)
 	s.declarePeers(reg)
 	s.declareReloads(reg)
+	s.declareHost(reg)
 	s.limit.Set(float64(cfg.MaxSeries))
 	return s
 }
@@ -150,6 +152,11 @@ func (s *self) declarePeers(reg *metrics.Registry) {
 		Labels: []metrics.Label{sink, peer, metrics.L("outcome", "sent", "dropped")}, Debug: true})
 	s.peerQueue = reg.Gauge(metrics.Desc{Name: "relay_peer_queue_bytes", Help: "Memory of the lines that wait for another server.", Labels: []metrics.Label{sink, peer}, Debug: true})
 	s.peerUp = reg.Gauge(metrics.Desc{Name: "relay_peer_up", Help: "Whether another server that lines are sent to is well, by its checks and by how the last attempt went.", Labels: []metrics.Label{sink, peer}, Debug: true})
+}
+
+// declareHost is for the machine's own numbers.
+func (s *self) declareHost(reg *metrics.Registry) {
+	s.hostErrors = reg.Counter(metrics.Desc{Name: "relay_host_errors_total", Help: "Readings of the machine's own numbers that something was missing of.", Debug: true}).With()
 }
 
 // flushed notes a flush that has just ended.

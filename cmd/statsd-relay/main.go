@@ -57,6 +57,8 @@ type flags struct {
 	Ganglia []string `name:"ganglia" setting:"ganglia.to" env:"RELAY_GANGLIA" placeholder:"HOST:PORT" help:"Send flushes to these gmonds, as gmetric does."`
 	Console string   `name:"console" setting:"console" default:"" enum:",lines,json" env:"RELAY_CONSOLE" help:"Print each flush: as lines for people, or as a line of json."`
 
+	HostMetrics bool `name:"host-metrics" setting:"host.enabled" env:"RELAY_HOST_METRICS" help:"Make gauges of this machine's processors, memory, disks, file systems and network, below host.HOSTNAME."`
+
 	LegacyNamespace bool   `name:"legacy-namespace" setting:"graphite.legacy_namespace" default:"true" negatable:"" env:"RELAY_LEGACY_NAMESPACE" help:"Name series in Graphite stats.KEY, stats_counts.KEY, stats.timers.KEY…; else PREFIX.counters.KEY.count…"`
 	Prefix          string `name:"prefix" setting:"graphite.global_prefix" default:"stats" env:"RELAY_PREFIX" help:"globalPrefix, without the legacy namespace; may be empty."`
 	PrefixCounter   string `name:"prefix-counter" setting:"graphite.prefix_counter" default:"counters" env:"RELAY_PREFIX_COUNTER" help:"prefixCounter, likewise."`
