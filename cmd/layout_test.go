@@ -22,7 +22,7 @@ import (
 // put it where it belongs, here and in ARCHITECTURE.md.
 var floors = [][]string{
 	{"server/catalog", "statsd-relay/statsd", "statsd-relay/gmetric", "rum/client", "server/enginetest"},
-	{"server/metrics", "server/fault", "rum"},
+	{"server/metrics", "server/fault", "rum", "statsd-relay/carbon"},
 	{"server/store", "server/file", "server/cache", "server/search", "server/xpi", "server/amo", "server/health", "statsd-relay", "statsd-relay/prom", "statsd-relay/tsdb", "statsd-relay/tsdb/expr", "dashboards/console"},
 	{"server/task", "server/update", "server/load", "alerts", "dashboards"},
 	{"server/site", "dashboards/lint"},
@@ -33,8 +33,9 @@ var floors = [][]string{
 
 // sideways are the imports within a floor, each with its reason.
 var sideways = map[string]string{
-	"server/fault → server/metrics": "faults are counted",
-	"server/amo → server/xpi":       "one rule for what an add-on id is",
+	"server/fault → server/metrics":        "faults are counted",
+	"statsd-relay/carbon → server/metrics": "deliveries are counted",
+	"server/amo → server/xpi":              "one rule for what an add-on id is",
 }
 
 // fences: these modules may be imported by these packages alone, which is what

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"addons/server/health"
+	"addons/statsd-relay"
 )
 
 // Config says what a platform is made of. Each backend is chosen by one URL; a
@@ -64,7 +65,7 @@ type RelayConfig struct {
 	UDP, TCP string        // statsd lines
 	HTTP     string        // its /metrics and status, and the Prometheus query API
 	Flush    time.Duration // between flushes to Graphite
-	Graphite string        // carbon's plaintext address, "" for none
+	Graphite string        // carbon's plaintext address, or several with commas; "" for none. What it can't be given waits in Data
 	Prefix   string        // statsd's globalPrefix: PREFIX.counters.KEY.count…; "" for its legacy names, stats.KEY…
 	Scrape   time.Duration // between scrapes and rule evaluations
 }
@@ -90,6 +91,14 @@ func Embedded(data string) Config {
 		Sample:  300,
 		Workers: 2,
 	}
+}
+
+// graphite is the relay's, with its spool in the data folder.
+func (c Config) graphite() relay.Graphite {
+	if c.Relay.Graphite == "" {
+		return relay.Graphite{}
+	}
+	return relay.Graphite{Addresses: strings.Split(c.Relay.Graphite, ","), Spool: relay.Spool{Dir: filepath.Join(c.Data, "spool")}}
 }
 
 // below puts a URL's relative path below the data folder: "sqlite:addons.db" is

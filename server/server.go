@@ -127,7 +127,7 @@ func (s *Server) openRelay(context.Context) error {
 		return nil
 	}
 	r, err := relay.New(relay.Config{
-		UDP: c.UDP, TCP: c.TCP, Flush: c.Flush, Graphite: c.Graphite,
+		UDP: c.UDP, TCP: c.TCP, Flush: c.Flush, Graphite: s.config.graphite(),
 		Naming: relay.Naming{Modern: c.Prefix != "", Prefix: c.Prefix},
 	}, s.log)
 	if err != nil {

@@ -17,7 +17,7 @@ percent_threshold: [50, 99.9]
 histogram: [{metric: render, bins: [0.01, 10, inf]}]
 receive_buffer: 8MiB
 delete_counters: false
-graphite: {address: "g:2003", legacy_namespace: false, global_prefix: "", prefix_timer: times, backlog: 1 GiB}
+graphite: {address: "g:2003", legacy_namespace: false, global_prefix: "", prefix_timer: times, backlog: 1 GiB, spool: {limit: 2GiB}}
 beacons: {pages: [home, search]}
 `), Config{TCP: "kept:1", MaxSeries: 5})
 	if err != nil {
@@ -26,7 +26,7 @@ beacons: {pages: [home, search]}
 	no := false
 	want := Config{UDP: ":8125", TCP: "kept:1", MaxSeries: 5, Flush: time.Minute, Percentiles: []float64{50, 99.9},
 		Histogram: []HistogramRule{{"render", Bins{.01, 10, math.Inf(1)}}}, ReceiveBuffer: 8 << 20, DeleteCounters: &no,
-		Graphite: "g:2003", Backlog: 1 << 30, Naming: Naming{Modern: true, NoPrefix: true, Timer: "times"}, Beacons: Beacons{Pages: []string{"home", "search"}}}
+		Graphite: Graphite{Addresses: []string{"g:2003"}, Memory: 1 << 30, Spool: Spool{Limit: 2 << 30}}, Naming: Naming{Modern: true, NoPrefix: true, Timer: "times"}, Beacons: Beacons{Pages: []string{"home", "search"}}}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got  %+v\nwant %+v", cfg, want)
 	}

@@ -43,7 +43,7 @@ func TestGraphiteAndPrometheusHaveTheCountsThatWereSent(t *testing.T) {
 	carbon, graphite := enginetest.URL(t, "CARBON"), enginetest.URL(t, "GRAPHITE")
 	site := fmt.Sprintf("relaytest%d", time.Now().UnixNano())
 	since := time.Now().Add(-2 * time.Second)
-	r, stop := start(t, Config{UDP: local, Graphite: carbon, Flush: time.Second})
+	r, stop := start(t, Config{UDP: local, Graphite: Graphite{Addresses: []string{carbon}}, Flush: time.Second})
 	// 30,000 lines over several flushes.
 	sendAll(t, r, dialUDP(t, r), 2000, func(i int) []byte {
 		if i%500 == 499 {

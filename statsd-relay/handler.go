@@ -75,6 +75,7 @@ type sinkReport struct {
 	Waiting              int
 	KiB                  int64
 	Sent                 int64
+	Facts                []fact
 }
 
 type badReport struct {
@@ -90,12 +91,13 @@ func (r *Relay) report() report {
 	}
 	rep.Series, rep.Top = r.agg.shown()
 	for _, s := range r.currentSinks() {
-		st := s.status()
-		out := sinkReport{Name: st.name, Address: st.address, Since: time.Since(st.since).Round(time.Second), Waiting: st.waiting, KiB: (st.bytes + 1023) / 1024, Sent: st.sent}
-		if st.err != nil {
-			out.Error = st.err.Error()
+		for _, st := range statuses(s) {
+			out := sinkReport{Name: st.name, Address: st.address, Since: time.Since(st.since).Round(time.Second), Waiting: st.waiting, KiB: (st.bytes + 1023) / 1024, Sent: st.sent, Facts: st.facts}
+			if st.err != nil {
+				out.Error = st.err.Error()
+			}
+			rep.Sinks = append(rep.Sinks, out)
 		}
-		rep.Sinks = append(rep.Sinks, out)
 	}
 	for _, b := range r.bad.last() {
 		rep.BadLines = append(rep.BadLines, badReport{b.at.UTC(), b.why.String(), fmt.Sprintf("%q", b.text[:b.n])})

@@ -139,7 +139,7 @@ func TestAnAddressInUseIsSaidInOneLine(t *testing.T) {
 			t.Errorf("the error is %q", text)
 		}
 	}
-	for _, cfg := range []Config{{UDP: "nowhere"}, {TCP: "300.0.0.1:1"}, {Graphite: "graphite"}, {Graphite: "a:1", Flush: 1500 * time.Millisecond}, {Percentiles: []float64{101}}, {MaxSeries: -1}} {
+	for _, cfg := range []Config{{UDP: "nowhere"}, {TCP: "300.0.0.1:1"}, {Graphite: Graphite{Addresses: []string{"graphite"}}}, {Graphite: Graphite{Addresses: []string{"a:1"}}, Flush: 1500 * time.Millisecond}, {Graphite: Graphite{Addresses: []string{"a:1", "a:2"}}}, {Graphite: Graphite{Protocol: "amqp"}}, {Graphite: Graphite{Spool: Spool{Limit: 1}}}, {Percentiles: []float64{101}}, {MaxSeries: -1}} {
 		if r, err := New(cfg, quiet()); err == nil {
 			r.closeListeners()
 			t.Errorf("%+v was taken", cfg)

@@ -50,9 +50,8 @@ type Config struct {
 	Percentiles []float64       `yaml:"percent_threshold,live"` // of timers; negative ones are taken from the top; nil is 90
 	Histogram   []HistogramRule `yaml:"histogram,live"`         // of timers; none: no bins
 
-	Naming   Naming `yaml:"graphite"`              // of series in Graphite
-	Graphite string `yaml:"graphite.address"`      // host:port of carbon's plaintext listener; "" is none
-	Backlog  int64  `yaml:"graphite.backlog,size"` // bytes of flushes that may wait for Graphite; 0 is 64 MiB
+	Naming   Naming   `yaml:"graphite"` // of series in Graphite
+	Graphite Graphite `yaml:"graphite"` // the zero value sends nothing there
 
 	Prometheus Prometheus `yaml:"prometheus,live"`
 	Forward    Forward    `yaml:"forward"` // every line to one of several statsd servers
@@ -95,7 +94,6 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Percentiles == nil {
 		c.Percentiles = []float64{90}
 	}
-	c.Backlog = cmp.Or(c.Backlog, 64<<20)
 	c.MaxSeries = cmp.Or(c.MaxSeries, 100_000)
 	c.TimerSamples = cmp.Or(c.TimerSamples, 10_000)
 	c.TimerMemory = cmp.Or(c.TimerMemory, 64<<20)
@@ -105,10 +103,11 @@ func (c Config) withDefaults() (Config, error) {
 	c.ReceiveBuffer = cmp.Or(c.ReceiveBuffer, 8<<20)
 	c.TCPConns = cmp.Or(c.TCPConns, 1024)
 	c.TCPIdle = cmp.Or(c.TCPIdle, 5*time.Minute)
-	var listen, prometheus error
+	var listen, prometheus, graphite error
 	c.Listen, listen = c.Listen.withDefaults()
 	c.Prometheus, prometheus = c.Prometheus.withDefaults()
-	return c, errors.Join(append(c.faults(), listen, prometheus, c.Forward.complete(), c.Repeat.complete(), c.Ganglia.complete(c.Flush), c.Console.check())...)
+	c.Graphite, graphite = c.Graphite.withDefaults(c.Flush)
+	return c, errors.Join(append(c.faults(), listen, prometheus, graphite, c.Forward.complete(), c.Repeat.complete(), c.Ganglia.complete(c.Flush), c.Console.check())...)
 }
 
 // faults lists what can't be done.
@@ -116,11 +115,8 @@ func (c Config) faults() (all []error) {
 	fault := func(format string, args ...any) {
 		all = append(all, fmt.Errorf("statsd-relay: "+format, args...))
 	}
-	if c.Flush < 0 || c.Backlog < 0 || c.MaxSeries < 0 || c.TimerSamples < 0 || c.TimerMemory < 0 || c.MaxPerPrefix < 0 || c.SetMembers < 0 || c.Readers < 0 || c.ReceiveBuffer < 0 || c.TCPConns < 0 || c.TCPIdle < 0 {
+	if c.Flush < 0 || c.MaxSeries < 0 || c.TimerSamples < 0 || c.TimerMemory < 0 || c.MaxPerPrefix < 0 || c.SetMembers < 0 || c.Readers < 0 || c.ReceiveBuffer < 0 || c.TCPConns < 0 || c.TCPIdle < 0 {
 		fault("limits and times can't be negative")
-	}
-	if c.Graphite != "" && c.Flush%time.Second != 0 {
-		fault("flush every %v: carbon stores whole seconds, so take a multiple of 1s", c.Flush)
 	}
 	for _, p := range c.Percentiles {
 		if !(p >= -100 && p <= 100) || p == 0 {
@@ -132,11 +128,6 @@ func (c Config) faults() (all []error) {
 			if _, _, err := net.SplitHostPort(strings.TrimSpace(address)); list != "" && err != nil {
 				fault("listen on %s %q: give host:port, as 127.0.0.1:8125, or :8125 for every address: %w", name, address, err)
 			}
-		}
-	}
-	if c.Graphite != "" {
-		if _, _, err := net.SplitHostPort(c.Graphite); err != nil {
-			fault("graphite %q: give host:port, as graphite.example.org:2003: %w", c.Graphite, err)
 		}
 	}
 	return all
@@ -197,17 +188,16 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	r.agg = newAggregator(cfg, r.self)
 	r.feed = r.agg.newShard("feed", &r.bad)
 	if r.sinks, err = r.makeSinks(cfg); err != nil {
-		return nil, err
+		return nil, errors.Join(err, r.Close())
 	}
 	r.addTaps(cfg)
 	sockets := listening{cfg, r.self, log, r.newShard}
 	if r.in, err = sockets.open(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, r.Close())
 	}
 	if cfg.Admin != "" {
 		if r.admin, err = listenAdmin(cfg.Admin, r); err != nil {
-			r.closeListeners()
-			return nil, err
+			return nil, errors.Join(err, r.Close())
 		}
 	}
 	r.self.reloaded(nil)
@@ -292,10 +282,14 @@ func (r *Relay) Run(ctx context.Context) error {
 	return errors.Join(err, r.endSinks())
 }
 
-// Close frees the addresses of a Relay that is not run; Run does so itself.
+// Close frees the addresses, and the spool, of a Relay that is not run; Run does so itself.
 func (r *Relay) Close() error {
 	r.closeListeners()
-	return nil
+	var errs []error
+	for _, s := range r.currentSinks() {
+		errs = append(errs, closeSink(s))
+	}
+	return errors.Join(errs...)
 }
 
 func (r *Relay) closeListeners() {
@@ -357,8 +351,9 @@ func (r *Relay) countDrops() {
 	}
 }
 
-// Flush ends the interval now and returns when every sink has it. The error
-// tells how much still waits, and why, if ctx is done first, or 5 s are over.
+// Flush ends the interval now and returns when every sink has it, or has it on
+// disk while it can't be sent. The error tells how much still waits, and why, if
+// ctx is done first, or 5 s are over.
 func (r *Relay) Flush(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, shutdown)
 	defer cancel()

@@ -50,6 +50,7 @@ type self struct {
 	peerLines   *metrics.CounterVec
 	peerQueue   *metrics.GaugeVec
 	peerUp      *metrics.GaugeVec
+	spool       spoolMetrics
 }
 
 // transports are the ways in.
@@ -135,10 +136,11 @@ func (s *self) declareSinks(reg *metrics.Registry) {
 	s.sinkPoints = counter("relay_sink_points_total", "Points by what became of their flush.", sink, outcome)
 	s.sinkBytes = counter("relay_sink_sent_bytes_total", "Bytes sent; to Graphite, those that its host acknowledged.", sink)
 	s.sinkErrors = counter("relay_sink_errors_total", "Connections that failed, by what was being done.", sink, metrics.L("operation", "connect", "write"))
-	s.sinkWaiting = gauge("relay_sink_queue_flushes", "Flushes that wait for the sink.")
-	s.sinkQueue = gauge("relay_sink_queue_bytes", "Bytes of flushes that wait for the sink.")
-	s.sinkLimit = gauge("relay_sink_queue_limit_bytes", "Bytes of flushes that may wait for the sink.")
+	s.sinkWaiting = gauge("relay_sink_queue_flushes", "Flushes that wait for the sink, in memory or on disk.")
+	s.sinkQueue = gauge("relay_sink_queue_bytes", "Bytes of flushes that wait for the sink in memory.")
+	s.sinkLimit = gauge("relay_sink_queue_limit_bytes", "Bytes of flushes that may wait for the sink in memory.")
 	s.sinkUp = gauge("relay_sink_up", "Whether the sink is connected.")
+	s.spool = declareSpool(reg)
 }
 
 // declarePeers is for sinks that send lines on. Peers are those of the configuration.

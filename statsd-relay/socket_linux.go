@@ -77,20 +77,6 @@ func kernelDrops(conn syscall.Conn) (drops uint32, err error) {
 	return info[index], err
 }
 
-// unacknowledged returns how many of the bytes written the other host has not
-// acknowledged: SIOCOUTQ of tcp(7).
-func unacknowledged(conn net.Conn) (n int, err error) {
-	c, ok := conn.(syscall.Conn)
-	if !ok {
-		return 0, nil
-	}
-	err = control(c, func(fd int) error {
-		n, err = unix.IoctlGetInt(fd, unix.SIOCOUTQ)
-		return err
-	})
-	return n, err
-}
-
 // restrict makes the file of a unix socket that is not bound yet the owner's alone,
 // so that nobody can connect before its mode is set.
 func restrict(_, _ string, raw syscall.RawConn) error {

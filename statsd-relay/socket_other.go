@@ -26,9 +26,6 @@ func reusePort(string, string, syscall.RawConn) error { return errOneReader }
 // kernelDrops are not told here.
 func kernelDrops(syscall.Conn) (uint32, error) { return 0, nil }
 
-// unacknowledged is not told here: what is written counts as sent.
-func unacknowledged(net.Conn) (int, error) { return 0, nil }
-
 // restrict can't be done here before a file is bound.
 func restrict(string, string, syscall.RawConn) error { return nil }
 

@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"github.com/google/go-cmp/cmp"
+
+	relay "addons/statsd-relay"
 )
 
 // asMain makes this test binary behave as the command itself, so that tests can
@@ -53,13 +56,21 @@ func parse(t *testing.T, args ...string) source {
 }
 
 func TestFlagsHaveVariablesAndReachTheRelay(t *testing.T) {
-	t.Setenv("RELAY_GRAPHITE", "graphite:2003")
+	t.Setenv("RELAY_GRAPHITE", "one:2003,two:2003:b")
+	t.Setenv("RELAY_SPOOL", "/spool")
 	t.Setenv("RELAY_PERCENTILE", "50,99.9")
 	cfg, err := parse(t, "--no-legacy-namespace", "--prefix=", "--flush=1s").config()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if cfg.Graphite != "graphite:2003" || len(cfg.Percentiles) != 2 || !bool(cfg.Naming.Modern) || !cfg.Naming.NoPrefix || cfg.Flush != time.Second || cfg.UDP != "127.0.0.1:8125" {
+	want := relay.Graphite{
+		Addresses: []string{"one:2003", "two:2003:b"}, Protocol: "plaintext", Hash: "carbon_ch", Memory: 64 << 20,
+		Spool: relay.Spool{Dir: "/spool", Limit: 1 << 30, Rate: 20_000},
+	}
+	if diff := cmp.Diff(want, cfg.Graphite); diff != "" {
+		t.Errorf("Graphite differs:\n%s", diff)
+	}
+	if len(cfg.Percentiles) != 2 || !bool(cfg.Naming.Modern) || !cfg.Naming.NoPrefix || cfg.Flush != time.Second || cfg.UDP != "127.0.0.1:8125" {
 		t.Errorf("the configuration is %+v", cfg)
 	}
 }
