@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"runtime/debug"
 	"strings"
 	"syscall"
