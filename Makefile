@@ -3,7 +3,7 @@ GO ?= go
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
 LDFLAGS := -X main.commit=$(COMMIT)
 
-.PHONY: run test weather quick lint fuzz bench-relay generate build
+.PHONY: run test soak-relay weather quick lint fuzz bench-relay generate build
 
 run: ## the whole platform on http://localhost:8000
 	$(GO) run -ldflags "$(LDFLAGS)" ./cmd/addons
@@ -17,6 +17,11 @@ test: ## everything, with -race, on the real engines (Debian: installs them)
 weather: ## every backend down, frozen and back again, under the running platform
 	.ci/install
 	$(GO) run ./cmd/engines -- $(GO) test -tags weather -run Weather -v -timeout 15m ./cmd/addons
+
+OUTAGE ?= 5m
+soak-relay: ## a real carbon stopped for OUTAGE under load, the relay killed meanwhile (Debian: installs it)
+	.ci/install
+	OUTAGE=$(OUTAGE) $(GO) test -tags soak -run Soak -v -timeout 1h ./cmd/statsd-relay
 
 quick: ## what needs nothing installed
 	$(GO) test ./...

@@ -180,14 +180,14 @@ func (c *console) stats(out *bufio.Writer) {
 	fmt.Fprintf(out, "uptime: %d\nmessages.last_msg_seen: %d\nmessages.bad_lines_seen: %d\n", ago(c.started), ago(seen), bad)
 	for _, s := range c.relay.currentSinks() {
 		st := s.status()
-		if st.last.Sent.IsZero() {
-			st.last.Sent = c.started
+		if st.lastFlush.IsZero() {
+			st.lastFlush = c.started
 		}
-		if st.last.Failed.IsZero() {
-			st.last.Failed = c.started
+		if st.lastError.IsZero() {
+			st.lastError = c.started
 		}
 		fmt.Fprintf(out, "%s.last_flush: %d\n%[1]s.last_exception: %[3]d\n%[1]s.flush_time: %[4]d\n%[1]s.flush_length: %[5]d\n",
-			st.name, ago(st.last.Sent), ago(st.last.Failed), st.last.Took.Milliseconds(), st.last.Bytes)
+			st.name, ago(st.lastFlush), ago(st.lastError), st.flushTime.Milliseconds(), st.flushLength)
 	}
 	out.WriteString("END\n\n")
 }

@@ -175,7 +175,7 @@ func TestEachCarbonHasMetricsAndALineOfTheStatusPage(t *testing.T) {
 	eventually(t, "the other's spool", func() bool { return value(t, r, "relay_spool_bytes", "sink="+b) > 0 })
 	expect(t, r, map[string]float64{"relay_sink_up{sink=" + a: 1, "relay_sink_queue_flushes{sink=" + a: 0, "relay_sink_queue_flushes{sink=" + b: 1, "relay_sink_oldest_timestamp_seconds{sink=" + b: 1000})
 	page, _ := get(t, r, "/", "")
-	for _, want := range []string{one.address + ":a</code></th><td>connected", two.address + ":b</code></th><td><strong>down", "KiB on disk, oldest of 1970-01-01 00:16:40"} {
+	for _, want := range []string{one.address + ":a</code></th><td>connected", two.address + ":b</code></th><td><strong>down", "on disk 4 KiB, oldest of 1970-01-01 00:16:40"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the status page lacks %q:\n%s", want, page)
 		}

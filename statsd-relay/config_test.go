@@ -17,7 +17,7 @@ percent_threshold: [50, 99.9]
 histogram: [{metric: render, bins: [0.01, 10, inf]}]
 receive_buffer: 8MiB
 delete_counters: false
-graphite: {addresses: "g:2003", legacy_namespace: false, global_prefix: "", prefix_timer: times, memory: 1 GiB}
+graphite: {address: "g:2003", legacy_namespace: false, global_prefix: "", prefix_timer: times, backlog: 1 GiB, spool: {limit: 2GiB}}
 beacons: {pages: [home, search]}
 `), Config{TCP: "kept:1", MaxSeries: 5})
 	if err != nil {
@@ -26,7 +26,7 @@ beacons: {pages: [home, search]}
 	no := false
 	want := Config{UDP: ":8125", TCP: "kept:1", MaxSeries: 5, Flush: time.Minute, Percentiles: []float64{50, 99.9},
 		Histogram: []HistogramRule{{"render", Bins{.01, 10, math.Inf(1)}}}, ReceiveBuffer: 8 << 20, DeleteCounters: &no,
-		Graphite: Graphite{Addresses: []string{"g:2003"}, Memory: 1 << 30}, Naming: Naming{Modern: true, NoPrefix: true, Timer: "times"}, Beacons: Beacons{Pages: []string{"home", "search"}}}
+		Graphite: Graphite{Addresses: []string{"g:2003"}, Memory: 1 << 30, Spool: Spool{Limit: 2 << 30}}, Naming: Naming{Modern: true, NoPrefix: true, Timer: "times"}, Beacons: Beacons{Pages: []string{"home", "search"}}}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("got  %+v\nwant %+v", cfg, want)
 	}
@@ -41,9 +41,9 @@ func TestAllFaultsOfAFileAreNamedWithTheirLines(t *testing.T) {
 	cfg, err := Load("relay.yml", strings.NewReader(`flushInterval: 10s
 flush_interval: 10
 graphite:
-  adresses: a:1
-  memory: 64Mib
-  memory: 1
+  adress: a:1
+  backlog: 64Mib
+  backlog: 1
 max_series: many
 xyzzy: 1
 graphit: {}
@@ -57,9 +57,9 @@ histogram: [{metric: a, bins: [2, 1]}, {metrik: b}]
 	for _, want := range []string{
 		`relay.yml:1: unknown key "flushInterval": did you mean flush_interval?`,
 		`relay.yml:2: flush_interval: "10" is not a time`,
-		`relay.yml:4: unknown key "graphite.adresses": did you mean graphite.addresses`,
-		`relay.yml:5: graphite.memory: "64Mib" is not a size`,
-		`relay.yml:6: graphite.memory is there twice`,
+		`relay.yml:4: unknown key "graphite.adress": did you mean graphite.address`,
+		`relay.yml:5: graphite.backlog: "64Mib" is not a size`,
+		`relay.yml:6: graphite.backlog is there twice`,
 		`relay.yml:7: max_series: "many" is not a whole number`,
 		`relay.yml:8: unknown key "xyzzy": the file has udp, tcp`,
 		`relay.yml:9: unknown key "graphit"`,

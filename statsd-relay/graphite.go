@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -18,10 +20,10 @@ type Graphite struct {
 	// Addresses are host:port, or host:port:instance where a host has several; none
 	// sends nothing. A series goes to one of them, by carbon-relay's
 	// consistent-hashing over the same list.
-	Addresses []string `yaml:"addresses"`
-	Protocol  string   `yaml:"protocol"`    // "plaintext" or "pickle"; "" is plaintext
-	Hash      string   `yaml:"hash"`        // "carbon_ch" or "fnv1a_ch"; "" is carbon_ch
-	Memory    int64    `yaml:"memory,size"` // bytes of flushes that may wait in memory, for each address; 0 is 64 MiB
+	Addresses []string `yaml:"address"`
+	Protocol  string   `yaml:"protocol"`     // "plaintext" or "pickle"; "" is plaintext
+	Hash      string   `yaml:"hash"`         // "carbon_ch" or "fnv1a_ch"; "" is carbon_ch
+	Memory    int64    `yaml:"backlog,size"` // bytes of flushes that may wait in memory, for each address; 0 is 64 MiB
 	Spool     Spool    `yaml:"spool"`
 }
 
@@ -35,6 +37,7 @@ type Spool struct {
 
 // withDefaults fills what is left zero, and refuses what can't be done.
 func (g Graphite) withDefaults(flush time.Duration) (Graphite, error) {
+	g.Addresses = slices.DeleteFunc(slices.Clone(g.Addresses), func(a string) bool { return a == "" })
 	if len(g.Addresses) > 0 && flush%time.Second != 0 {
 		return g, fmt.Errorf("statsd-relay: flush every %v: carbon stores whole seconds, so take a multiple of 1s", flush)
 	}
@@ -58,19 +61,26 @@ func (g Graphite) carbon() carbon.Config {
 type graphite struct {
 	cluster *carbon.Cluster
 	names   names
+	self    *self
+	called  map[string]string // in metrics, by address
 }
 
 func newGraphite(cfg Config, self *self, log *slog.Logger) (*graphite, error) {
-	label := func(string) string { return "graphite" }
-	if len(cfg.Graphite.Addresses) > 1 {
-		label = func(address string) string { return "graphite " + address }
+	g := &graphite{names: cfg.Naming.names(), self: self, called: map[string]string{}}
+	alone := len(cfg.Graphite.Addresses) == 1
+	instruments := func(address string) carbon.Metrics {
+		g.called[address] = g.name()
+		if !alone {
+			g.called[address] += " " + address
+		}
+		return self.carbon(g.called[address])
 	}
-	instruments := func(address string) carbon.Metrics { return self.carbon(label(address)) }
 	cluster, err := carbon.New(cfg.Graphite.carbon(), instruments, log)
 	if err != nil {
 		return nil, fmt.Errorf("statsd-relay: %w", err)
 	}
-	return &graphite{cluster: cluster, names: cfg.Naming.names()}, nil
+	g.cluster = cluster
+	return g, nil
 }
 
 func (g *graphite) name() string { return "graphite" }
@@ -84,17 +94,31 @@ func (g *graphite) run(ctx, drain context.Context) error { return g.cluster.Run(
 
 func (g *graphite) wait(ctx context.Context) error { return g.cluster.Wait(ctx) }
 
-// inherit takes over what waits in the sink that g replaces.
-func (g *graphite) inherit(from sink) { g.cluster.Inherit(from.(*graphite).cluster) }
-
 // Close frees the spool of a sink that is not run.
 func (g *graphite) Close() error { return g.cluster.Close() }
+
+// inherit takes over what waits in memory; what is on disk New has found there.
+func (g *graphite) inherit(from sink) {
+	old := from.(*graphite)
+	g.cluster.Inherit(old.cluster)
+	for _, label := range old.labels() {
+		if !slices.Contains(g.labels(), label) {
+			g.self.forgetSink(label)
+		}
+	}
+}
+
+// labels are what the carbons are called in metrics.
+func (g *graphite) labels() []string { return slices.Sorted(maps.Values(g.called)) }
 
 // statuses are one for each carbon.
 func (g *graphite) statuses() []sinkStatus {
 	var all []sinkStatus
 	for _, s := range g.cluster.Status() {
-		all = append(all, sinkStatus{name: g.name(), address: s.Address, err: errors.Join(s.Err, s.SpoolErr), since: s.Since, waiting: s.Waiting, bytes: s.Memory, sent: s.Sent, spool: spoolText(s), last: s.Last})
+		all = append(all, sinkStatus{
+			name: g.name(), address: s.Address, err: errors.Join(s.Err, s.SpoolErr), since: s.Since, waiting: s.Waiting, bytes: s.Memory, sent: s.Sent,
+			lastFlush: s.LastSent, lastError: s.LastError, flushTime: s.Took, flushLength: s.Length, facts: facts(s),
+		})
 	}
 	return all
 }
@@ -103,39 +127,42 @@ func (g *graphite) statuses() []sinkStatus {
 func (g *graphite) status() sinkStatus {
 	sum := sinkStatus{name: g.name()}
 	var addresses []string
+	var down []error
 	for _, s := range g.statuses() {
 		addresses = append(addresses, s.address)
-		sum.err = errors.Join(sum.err, s.err)
+		if s.err != nil {
+			down = append(down, s.err)
+		}
 		sum.waiting += s.waiting
 		sum.bytes += s.bytes
 		sum.sent += s.sent
-		if s.last.Sent.After(sum.last.Sent) {
-			sum.last.Sent, sum.last.Took, sum.last.Bytes = s.last.Sent, s.last.Took, s.last.Bytes
-		}
-		if s.last.Failed.After(sum.last.Failed) {
-			sum.last.Failed = s.last.Failed
-		}
-		if s.since.After(sum.since) {
-			sum.since = s.since
-		}
+		sum.flushLength += s.flushLength
+		sum.flushTime = max(sum.flushTime, s.flushTime)
+		sum.since, sum.lastFlush, sum.lastError = later(sum.since, s.since), later(sum.lastFlush, s.lastFlush), later(sum.lastError, s.lastError)
 	}
-	sum.address = strings.Join(addresses, ", ")
+	sum.address, sum.err = strings.Join(addresses, ", "), errors.Join(down...)
 	return sum
 }
 
-// spoolText says what of a carbon waits on disk, and how fast it goes out.
-func spoolText(s carbon.Status) string {
-	var parts []string
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// facts say what of a carbon waits on disk, and how fast it goes out.
+func facts(s carbon.Status) (all []fact) {
 	if s.OnDisk > 0 {
-		parts = append(parts, fmt.Sprintf("%d KiB on disk", (s.OnDisk+1023)/1024))
+		all = append(all, fact{"on disk", fmt.Sprintf("%d KiB", (s.OnDisk+1023)/1024)})
 	}
 	if !s.Oldest.IsZero() {
-		parts = append(parts, fmt.Sprintf("oldest of %s", s.Oldest.UTC().Format(time.DateTime)))
+		all = append(all, fact{"oldest of", s.Oldest.UTC().Format(time.DateTime)})
 	}
 	if s.ReplayRate > 0 {
-		parts = append(parts, fmt.Sprintf("replay at %.0f points/s", s.ReplayRate))
+		all = append(all, fact{"replay at", fmt.Sprintf("%.0f points/s", s.ReplayRate)})
 	}
-	return strings.Join(parts, ", ")
+	return all
 }
 
 // sinkStatus is what the status page shows of a sink.
@@ -146,9 +173,16 @@ type sinkStatus struct {
 	waiting       int
 	bytes         int64
 	sent          int64
-	spool         string // of what waits on disk
-	last          carbon.Last
+
+	lastFlush, lastError time.Time     // zero if there was none
+	flushTime            time.Duration // that the last flush took to be acknowledged
+	flushLength          int           // bytes of the last flush
+
+	facts []fact // what else there is to say
 }
+
+// fact is something to read on the status page.
+type fact struct{ Name, Value string }
 
 // statuses are a sink's status, or those of its parts.
 func statuses(s sink) []sinkStatus {

@@ -75,7 +75,7 @@ type sinkReport struct {
 	Waiting              int
 	KiB                  int64
 	Sent                 int64
-	Spool                string
+	Facts                []fact
 }
 
 type badReport struct {
@@ -92,7 +92,7 @@ func (r *Relay) report() report {
 	rep.Series, rep.Top = r.agg.shown()
 	for _, s := range r.currentSinks() {
 		for _, st := range statuses(s) {
-			out := sinkReport{Name: st.name, Address: st.address, Since: time.Since(st.since).Round(time.Second), Waiting: st.waiting, KiB: (st.bytes + 1023) / 1024, Sent: st.sent, Spool: st.spool}
+			out := sinkReport{Name: st.name, Address: st.address, Since: time.Since(st.since).Round(time.Second), Waiting: st.waiting, KiB: (st.bytes + 1023) / 1024, Sent: st.sent, Facts: st.facts}
 			if st.err != nil {
 				out.Error = st.err.Error()
 			}

@@ -20,7 +20,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"runtime"
@@ -52,8 +51,8 @@ type Config struct {
 	Percentiles []float64       `yaml:"percent_threshold,live"` // of timers; negative ones are taken from the top; nil is 90
 	Histogram   []HistogramRule `yaml:"histogram,live"`         // of timers; none: no bins
 
+	Naming   Naming   `yaml:"graphite"` // of series in Graphite
 	Graphite Graphite `yaml:"graphite"` // the zero value sends nothing there
-	Naming   Naming   `yaml:"graphite"` // of series there
 
 	Prometheus Prometheus `yaml:"prometheus,live"`
 	Forward    Forward    `yaml:"forward"` // every line to one of several statsd servers
@@ -106,11 +105,11 @@ func (c Config) withDefaults() (Config, error) {
 	c.ReceiveBuffer = cmp.Or(c.ReceiveBuffer, 8<<20)
 	c.TCPConns = cmp.Or(c.TCPConns, 1024)
 	c.TCPIdle = cmp.Or(c.TCPIdle, 5*time.Minute)
-	var listen, graphite, prometheus error
-	c.Graphite, graphite = c.Graphite.withDefaults(c.Flush)
+	var listen, prometheus, graphite error
 	c.Listen, listen = c.Listen.withDefaults()
 	c.Prometheus, prometheus = c.Prometheus.withDefaults()
-	return c, errors.Join(append(c.faults(), listen, graphite, prometheus, c.Forward.complete(), c.Repeat.complete(), c.Ganglia.complete(c.Flush), c.Console.check(), c.Host.complete())...)
+	c.Graphite, graphite = c.Graphite.withDefaults(c.Flush)
+	return c, errors.Join(append(c.faults(), listen, prometheus, graphite, c.Forward.complete(), c.Repeat.complete(), c.Ganglia.complete(c.Flush), c.Console.check(), c.Host.complete())...)
 }
 
 // faults lists what can't be done.
@@ -192,7 +191,7 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	r.agg = newAggregator(cfg, r.self)
 	r.feed = r.agg.newShard("feed", &r.bad)
 	if r.sinks, err = r.makeSinks(cfg); err != nil {
-		return nil, err
+		return nil, errors.Join(err, r.Close())
 	}
 	r.addTaps(cfg)
 	if r.host, err = newHost(cfg.Host); err != nil {
@@ -204,8 +203,7 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	}
 	if cfg.Admin != "" {
 		if r.admin, err = listenAdmin(cfg.Admin, r); err != nil {
-			r.closeListeners()
-			return nil, err
+			return nil, errors.Join(err, r.Close())
 		}
 	}
 	r.self.reloaded(nil)
@@ -300,10 +298,8 @@ func (r *Relay) Run(ctx context.Context) error {
 func (r *Relay) Close() error {
 	r.closeListeners()
 	var errs []error
-	for _, s := range r.sinks {
-		if c, ok := s.(io.Closer); ok {
-			errs = append(errs, c.Close())
-		}
+	for _, s := range r.currentSinks() {
+		errs = append(errs, closeSink(s))
 	}
 	return errors.Join(errs...)
 }

@@ -174,7 +174,7 @@ func (s *self) reloaded(err error) {
 // forgetSink drops the gauges of a sink that is no more: one that is down for good
 // would be an alert for good.
 func (s *self) forgetSink(name string) {
-	for _, g := range []*metrics.GaugeVec{s.sinkWaiting, s.sinkQueue, s.sinkLimit, s.sinkUp} {
+	for _, g := range []*metrics.GaugeVec{s.sinkWaiting, s.sinkQueue, s.sinkLimit, s.sinkUp, s.spool.bytes, s.spool.limit, s.spool.oldest} {
 		g.Forget(name)
 	}
 }

@@ -65,12 +65,12 @@ func newCountingCarbon(t *testing.T) *countingCarbon {
 func TestTenReloadsUnderLoadLoseNothing(t *testing.T) {
 	t.Parallel()
 	carbons := []*countingCarbon{newCountingCarbon(t), newCountingCarbon(t)}
-	cfg := Config{UDP: local, Flush: time.Second, Graphite: to(carbons[0].address)}
+	cfg := Config{UDP: local, Flush: time.Second, Graphite: Graphite{Addresses: []string{carbons[0].address}}}
 	r, stop := start(t, cfg)
 	reloads := 0
 	r.ReloadFrom(func() (Config, error) {
 		reloads++
-		cfg.Graphite = to(carbons[reloads%2].address)
+		cfg.Graphite.Addresses = []string{carbons[reloads%2].address}
 		cfg.MaxSeries = 1000 + reloads
 		cfg.Percentiles = []float64{float64(reloads)}
 		cfg.Flush = time.Duration(1+reloads%2) * time.Second
@@ -127,21 +127,47 @@ func TestWhatCannotChangeRefusesTheWholeReload(t *testing.T) {
 
 func TestWhatWaitsGoesToTheNewAddress(t *testing.T) {
 	t.Parallel()
-	cfg := Config{UDP: local, Flush: time.Hour, Graphite: to("127.0.0.1:1")}
+	cfg := Config{UDP: local, Flush: time.Hour, Graphite: Graphite{Addresses: []string{"127.0.0.1:1"}}}
 	r, _ := start(t, cfg)
 	r.Count("exact", 7)
 	r.flushAt(time.Unix(1000, 0))
 	carbon := newCountingCarbon(t)
-	r.ReloadFrom(func() (Config, error) { cfg.Graphite = to(carbon.address); return cfg, nil })
+	r.ReloadFrom(func() (Config, error) { cfg.Graphite.Addresses = []string{carbon.address}; return cfg, nil })
 	if err := r.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the old flush at the new carbon", func() bool { return carbon.total() == 7 })
-	r.ReloadFrom(func() (Config, error) { cfg.Graphite = Graphite{}; return cfg, nil })
+	r.ReloadFrom(func() (Config, error) { cfg.Graphite.Addresses = nil; return cfg, nil })
 	if err := r.Reload(); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, r, map[string]float64{"relay_sink_up{sink=graphite}": -1})
+}
+
+func TestTheSpoolStaysThroughAReload(t *testing.T) {
+	t.Parallel()
+	carbon := newFakeCarbon(t)
+	carbon.down()
+	cfg := toCarbon(carbon.address)
+	cfg.Graphite.Spool.Dir = t.TempDir()
+	r, _ := start(t, cfg)
+	flushes(r, 0, 3)
+	eventually(t, "them to be on disk", func() bool { return value(t, r, "relay_spool_bytes", "sink=graphite") > 0 })
+	r.ReloadFrom(func() (Config, error) { cfg.Graphite.Spool.Rate++; return cfg, nil })
+	for i := range 3 {
+		flushes(r, 3+i, 4+i)
+		if err := r.Reload(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect(t, r, map[string]float64{"relay_sink_queue_flushes{sink=graphite}": 6})
+	r.ReloadFrom(func() (Config, error) { next := cfg; next.Graphite.Spool.Dir = "/proc/none"; return next, nil })
+	if err := r.Reload(); err == nil || !strings.Contains(err.Error(), "give a folder that may be written to") {
+		t.Errorf("a spool that can't be had says %v", err)
+	}
+	carbon.up()
+	eventually(t, "all of them", func() bool { values, _ := carbon.counts("stats_counts.a"); return len(values) == 6 })
+	expect(t, r, map[string]float64{"relay_sink_flushes_total{outcome=dropped,sink=graphite}": 0})
 }
 
 func TestReloadOverHTTPIsForThisHost(t *testing.T) {
@@ -180,6 +206,3 @@ func TestReloadOverHTTPIsForThisHost(t *testing.T) {
 		t.Errorf("with remote_reload: %d", got)
 	}
 }
-
-// to is the one carbon at address.
-func to(address string) Graphite { return Graphite{Addresses: []string{address}} }

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"slices"
@@ -66,7 +67,7 @@ func (o *outlet) end(within time.Duration) error {
 	return <-o.done
 }
 
-// makeSinks makes the sinks that cfg asks for.
+// makeSinks makes the sinks that cfg asks for; with an error, those made before.
 func (r *Relay) makeSinks(cfg Config) (all []sink, err error) {
 	for _, k := range sinkKinds() {
 		if !k.wanted(cfg) {
@@ -74,11 +75,19 @@ func (r *Relay) makeSinks(cfg Config) (all []sink, err error) {
 		}
 		s, err := k.make(cfg, r.self, r.log)
 		if err != nil {
-			return nil, err
+			return all, err
 		}
 		all = append(all, s)
 	}
 	return all, nil
+}
+
+// closeSink frees what a sink holds that does not run.
+func closeSink(s sink) error {
+	if c, ok := s.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }
 
 // startSinks runs the sinks that there are.
@@ -177,7 +186,7 @@ func (r *Relay) stopSink(s sink, within time.Duration) error {
 	delete(r.running, s)
 	r.sinksMu.Unlock()
 	if o == nil {
-		return nil
+		return closeSink(s)
 	}
 	return o.end(within)
 }
@@ -188,5 +197,15 @@ func (r *Relay) release(s sink) {
 	if err := r.stopSink(s, shutdown); err != nil {
 		r.log.Warn("a sink that was taken out has lost what still waited", "sink", s.name(), "error", err)
 	}
-	r.self.forgetSink(s.name())
+	for _, label := range sinkLabels(s) {
+		r.self.forgetSink(label)
+	}
+}
+
+// sinkLabels are what a sink is called in metrics: its name, or those of its parts.
+func sinkLabels(s sink) []string {
+	if many, ok := s.(interface{ labels() []string }); ok {
+		return many.labels()
+	}
+	return []string{s.name()}
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs Debian's carbon-cache and graphite-web in the foreground, in DIR alone:
-#   run.sh DIR CARBON_PORT HTTP_PORT
+#   run.sh DIR CARBON_PORT HTTP_PORT [PICKLE_PORT]
 # It ends, and takes both with it, on SIGTERM or when one of them ends.
 set -euo pipefail
 
@@ -8,6 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 dir=${1:?a folder of its own}
 carbon_port=${2:?the port of the plaintext listener}
 http_port=${3:?the port of the render API}
+pickle_port=${4:-0}
 
 mkdir -p "$dir/conf" "$dir/storage/whisper" "$dir/log"
 dir=$(cd "$dir" && pwd)
@@ -21,7 +22,8 @@ PID_DIR = $dir
 USER =
 LINE_RECEIVER_INTERFACE = 127.0.0.1
 LINE_RECEIVER_PORT = $carbon_port
-PICKLE_RECEIVER_PORT = 0
+PICKLE_RECEIVER_INTERFACE = 127.0.0.1
+PICKLE_RECEIVER_PORT = $pickle_port
 CACHE_QUERY_INTERFACE = 127.0.0.1
 CACHE_QUERY_PORT = 0
 MAX_CREATES_PER_MINUTE = inf

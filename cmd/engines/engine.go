@@ -93,9 +93,9 @@ func engines() []engine {
 			},
 		},
 		{
-			name: "graphite", debian: "graphite-carbon graphite-web", binaries: []string{"carbon-cache", "graphite-manage"}, ports: 2,
+			name: "graphite", debian: "graphite-carbon graphite-web", binaries: []string{"carbon-cache", "graphite-manage"}, ports: 3,
 			command: func(dir string, ports []int) *exec.Cmd {
-				return exec.Command(".ci/graphite/run.sh", dir, strconv.Itoa(ports[0]), strconv.Itoa(ports[1]))
+				return exec.Command(".ci/graphite/run.sh", dir, strconv.Itoa(ports[0]), strconv.Itoa(ports[1]), strconv.Itoa(ports[2]))
 			},
 			ready: func(ctx context.Context, ports []int) error {
 				if err := dial(ctx, ports); err != nil {
@@ -105,8 +105,9 @@ func engines() []engine {
 			},
 			vars: func(_ string, ports []int) map[string]string {
 				return map[string]string{
-					"CARBON":   fmt.Sprintf("127.0.0.1:%d", ports[0]),
-					"GRAPHITE": fmt.Sprintf("http://127.0.0.1:%d", ports[1]),
+					"CARBON":        fmt.Sprintf("127.0.0.1:%d", ports[0]),
+					"CARBON_PICKLE": fmt.Sprintf("127.0.0.1:%d", ports[2]),
+					"GRAPHITE":      fmt.Sprintf("http://127.0.0.1:%d", ports[1]),
 				}
 			},
 		},

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"time"
 
@@ -46,7 +47,7 @@ type flags struct {
 	Admin      string        `name:"admin" setting:"admin" env:"RELAY_ADMIN" placeholder:"HOST:PORT" help:"Serve etsy's management console here (its mgmt_port is 8126); it has no password. Empty: don't."`
 	Beacons    string        `name:"beacons" setting:"beacons.address" env:"RELAY_BEACONS" placeholder:"HOST:PORT" help:"Take browsers' beacons here, at /rum; empty: don't. A site hands them on from its own origin."`
 	Pages      []string      `name:"pages" setting:"beacons.pages" default:"home,search,categories,browse,language-tools,addon,versions,reviews,privacy,error" env:"RELAY_PAGES" help:"Names that pages may have in beacons; others count as \"other\"."`
-	Graphite   []string      `name:"graphite" setting:"graphite.addresses" env:"RELAY_GRAPHITE" placeholder:"HOST:PORT[:INSTANCE]" help:"Send flushes to this carbon, or to several by carbon-relay's consistent hashing; none: don't."`
+	Graphite   []string      `name:"graphite" setting:"graphite.address" env:"RELAY_GRAPHITE" placeholder:"HOST:PORT[:INSTANCE]" help:"Send flushes to this carbon, or to several by carbon-relay's consistent hashing; none: don't."`
 	Flush      time.Duration `name:"flush" setting:"flush_interval" default:"10s" env:"RELAY_FLUSH" help:"How often."`
 	Percentile []float64     `name:"percentile" setting:"percent_threshold" default:"90" env:"RELAY_PERCENTILE" help:"Percentiles of timers; negative ones from the top."`
 
@@ -88,7 +89,7 @@ type flags struct {
 
 	GraphiteProtocol string `name:"graphite-protocol" setting:"graphite.protocol" default:"plaintext" enum:"plaintext,pickle" env:"RELAY_GRAPHITE_PROTOCOL" help:"plaintext, or pickle (carbon's port 2004)."`
 	GraphiteHash     string `name:"graphite-hash" setting:"graphite.hash" default:"carbon_ch" enum:"carbon_ch,fnv1a_ch" env:"RELAY_GRAPHITE_HASH" help:"carbon's ROUTER_HASH_TYPE: carbon_ch or fnv1a_ch."`
-	Backlog          int64  `name:"backlog" setting:"graphite.memory" default:"67108864" env:"RELAY_BACKLOG" help:"Bytes of flushes that may wait in memory, for each carbon, while it is down or slow."`
+	Backlog          int64  `name:"backlog" setting:"graphite.backlog" default:"67108864" env:"RELAY_BACKLOG" help:"Bytes of flushes that may wait in memory, for each carbon, while it is down or slow."`
 	Spool            string `name:"spool" setting:"graphite.spool.dir" env:"RELAY_SPOOL" placeholder:"DIR" help:"Let them wait in this folder, where they survive the process; empty: in memory."`
 	SpoolLimit       int64  `name:"spool-limit" setting:"graphite.spool.limit" default:"1073741824" env:"RELAY_SPOOL_LIMIT" help:"Bytes there for each carbon; beyond, the oldest go."`
 	ReplayRate       int    `name:"replay-rate" setting:"graphite.spool.replay_rate" default:"20000" env:"RELAY_REPLAY_RATE" help:"Points a second of what waited, for each carbon, beside what is new; negative: no bound."`
@@ -150,7 +151,7 @@ func run(ctx context.Context, from source, log *slog.Logger) error {
 		}
 	}
 	udp, tcp := r.Addr()
-	log.Info("statsd-relay started", "udp", udp, "tcp", tcp, "http", "http://"+listener.Addr().String()+"/", "admin", r.AdminAddr(), "graphite", cfg.Graphite.Addresses)
+	log.Info("statsd-relay started", "udp", udp, "tcp", tcp, "http", "http://"+listener.Addr().String()+"/", "admin", r.AdminAddr(), "graphite", strings.Join(cfg.Graphite.Addresses, ","))
 	defer log.Info("statsd-relay stopped")
 
 	server := &http.Server{Handler: r.Handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}

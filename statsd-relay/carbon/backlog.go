@@ -93,35 +93,21 @@ func (q *backlog) restore(entries []*entry, first uint64) {
 	}
 }
 
-// push adds b at the end, and drops what has to go for it.
-func (q *backlog) push(b Batch) {
+// push adds b at the end, and drops what has to go for it. resend says whether it
+// was sent before.
+func (q *backlog) push(b Batch, resend bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.seq++
 	if n := len(q.entries); n == 0 || !q.entries[n-1].at.Equal(b.At) {
 		q.times++
 	}
-	e := &entry{seq: q.seq, time: q.times, at: b.At, more: b.More, lines: b.Lines, size: len(b.Lines), points: b.Points}
+	e := &entry{seq: q.seq, time: q.times, at: b.At, more: b.More, lines: b.Lines, size: len(b.Lines), points: b.Points, resend: resend}
 	q.entries = append(q.entries, e)
 	q.memory += int64(e.size)
 	q.count(e, 1)
 	q.shrink()
 	q.wake()
-}
-
-// leave gives up what waits in memory alone, oldest first; not what a host has
-// acknowledged already.
-func (q *backlog) leave() (all []Batch) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, e := range q.entries {
-		if e.state == waiting && !e.echo && !e.resend && e.segment == nil && e.lines != nil {
-			all = append(all, Batch{At: e.at, More: e.more, Lines: e.lines, Points: e.points})
-			q.finish(e)
-		}
-	}
-	q.trim()
-	return all
 }
 
 // count adds a waiting entry to the counts, or with −1 takes it off.
@@ -336,6 +322,26 @@ func (q *backlog) end() {
 	}
 	q.unread = nil
 	q.trim()
+}
+
+// left is a batch that another backlog is to have.
+type left struct {
+	Batch
+	resend bool // it was sent before
+}
+
+// leave takes out what waits in memory alone, in order.
+func (q *backlog) leave() (all []left) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, e := range q.entries {
+		if e.state == waiting && e.segment == nil {
+			all = append(all, left{Batch{e.at, e.more, e.lines, e.points}, e.resend || e.echo})
+			q.finish(e)
+		}
+	}
+	q.trim()
+	return all
 }
 
 // lost drops an entry that can't be read from disk.

@@ -137,15 +137,19 @@ func New(cfg Config, instruments func(address string) Metrics, log *slog.Logger)
 
 // Send gives each carbon its part of b. It never waits.
 func (c *Cluster) Send(b Batch) {
-	if len(c.dests) == 1 {
-		c.dests[0].push(b)
-		return
-	}
-	for i, part := range c.split(b) {
+	for i, part := range c.parts(b) {
 		if part.Points > 0 || !part.More {
 			c.dests[i].push(part)
 		}
 	}
+}
+
+// parts are what of b each carbon gets.
+func (c *Cluster) parts(b Batch) []Batch {
+	if len(c.dests) == 1 {
+		return []Batch{b}
+	}
+	return c.split(b)
 }
 
 func (c *Cluster) split(b Batch) []Batch {
@@ -160,16 +164,6 @@ func (c *Cluster) split(b Batch) []Batch {
 		p.Points++
 	}
 	return parts
-}
-
-// Inherit takes over what waits in the memory of a Cluster that does not run any
-// more. What is in its spool is in the new one's, if that has the folder.
-func (c *Cluster) Inherit(old *Cluster) {
-	for _, d := range old.dests {
-		for _, b := range d.backlog.leave() {
-			c.Send(b)
-		}
-	}
 }
 
 // Run delivers until ctx is done. Then, as long as drain is not, it delivers what
@@ -187,6 +181,24 @@ func (c *Cluster) Run(ctx, drain context.Context) error {
 	}
 	group.Wait()
 	return errors.Join(errs...)
+}
+
+// Inherit takes over what waits in the memory alone of a Cluster that does not run
+// any more, before c does.
+func (c *Cluster) Inherit(old *Cluster) {
+	for _, d := range old.dests {
+		for _, w := range d.backlog.leave() {
+			for i, part := range c.parts(w.Batch) {
+				if part.Points > 0 || !part.More {
+					c.dests[i].backlog.push(part, w.resend)
+				}
+			}
+		}
+		d.measure()
+	}
+	for _, d := range c.dests {
+		d.measure()
+	}
 }
 
 // Wait returns when every carbon has what was sent to it, or, while it is down,

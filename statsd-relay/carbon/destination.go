@@ -35,12 +35,19 @@ type destination struct {
 	since      time.Time // of that state
 	spoolErr   error
 	sent       int64 // batches
-	last       Last
+	last       last
 	nextReplay time.Time
 	replay     struct { // the one that goes on
 		since  time.Time
 		points int
 	}
+}
+
+// last is what was last.
+type last struct {
+	sent, failed time.Time     // zero if never
+	took         time.Duration // to be acknowledged
+	length       int           // bytes
 }
 
 const (
@@ -83,7 +90,7 @@ func newDestination(n node, cfg Config, m Metrics, log *slog.Logger) (*destinati
 
 // push puts b into the backlog.
 func (d *destination) push(b Batch) {
-	d.backlog.push(b)
+	d.backlog.push(b, false)
 	d.measure()
 }
 
@@ -163,6 +170,11 @@ func (d *destination) deliverAll(ctx, drain context.Context) error {
 			d.backlog.end()
 			d.state(errClosed)
 			return nil
+		}
+		if drain.Err() != nil { // we have cut it, and not carbon
+			d.backlog.end()
+			d.state(errClosed)
+			return err
 		}
 		d.backlog.rewind()
 		d.state(err)
@@ -291,15 +303,20 @@ func (d *destination) send(conn net.Conn, broken <-chan error, e *entry, lines [
 	if !live {
 		d.replayed(e.points)
 	}
-	d.mu.Lock()
-	d.last.Sent, d.last.Took, d.last.Bytes = time.Now(), time.Since(start), n
-	if !e.more {
-		d.sent++
-	}
-	d.mu.Unlock()
+	d.noteSent(e, start, n)
 	d.state(nil)
 	d.measure()
 	return nil
+}
+
+func (d *destination) noteSent(e *entry, start time.Time, n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !e.more {
+		d.sent++
+	}
+	d.last.sent = time.Now()
+	d.last.took, d.last.length = d.last.sent.Sub(start), n
 }
 
 // unreadable drops what is damaged, or leaves it for later if the disk may recover.
@@ -512,9 +529,6 @@ func (d *destination) state(err error) {
 		up = 1
 	}
 	d.metrics.Up.Set(up)
-	if err != nil && !errors.Is(err, errClosed) {
-		d.last.Failed = time.Now()
-	}
 	if (err == nil) != (d.lastErr == nil) {
 		d.since = time.Now()
 		switch {
@@ -523,6 +537,9 @@ func (d *destination) state(err error) {
 		case !errors.Is(err, errClosed):
 			d.log.Warn("graphite can't be reached; flushes wait", "error", err)
 		}
+	}
+	if err != nil && !errors.Is(err, errClosed) {
+		d.last.failed = time.Now()
 	}
 	d.lastErr = err
 }
@@ -539,15 +556,11 @@ type Status struct {
 	Memory     int64 // bytes of them in memory
 	OnDisk     int64 // bytes that the spool takes
 	Oldest     time.Time
-	ReplayRate float64 // points a second of what waited, since that began; 0 if nothing waits
-	Last       Last
-}
-
-// Last is when a carbon last took something, and when it last failed; zero if never.
-type Last struct {
-	Sent, Failed time.Time
-	Took         time.Duration // the sending
-	Bytes        int           // of it
+	LastSent   time.Time
+	LastError  time.Time
+	Took       time.Duration // of the last that was sent, to be acknowledged
+	Length     int           // bytes of it
+	ReplayRate float64       // points a second of what waited, since that began; 0 if nothing waits
 }
 
 func (d *destination) status() Status {
@@ -558,7 +571,8 @@ func (d *destination) status() Status {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s.Err, s.Since, s.SpoolErr, s.Sent, s.Last = d.lastErr, d.since, d.spoolErr, d.sent, d.last
+	s.Err, s.Since, s.SpoolErr, s.Sent = d.lastErr, d.since, d.spoolErr, d.sent
+	s.LastSent, s.LastError, s.Took, s.Length = d.last.sent, d.last.failed, d.last.took, d.last.length
 	if took := time.Since(d.replay.since).Seconds(); d.replay.points > 0 && took > 0 {
 		s.ReplayRate = float64(d.replay.points) / took
 	}

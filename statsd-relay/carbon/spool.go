@@ -41,6 +41,7 @@ const (
 	// recordMax bounds the lines of a record.
 	recordMax  = 256 << 20
 	moreBit    = 1 << 31
+	seqMax     = math.MaxInt64 // far beyond what there can be
 	segmentMin = 64 << 10
 	segmentMax = 16 << 20
 	spoolMin   = 16 * segmentMin
@@ -73,6 +74,8 @@ type spool struct {
 	first       uint64 // that cursor holds
 	charge      atomic.Int64
 
+	write func(file *os.File, b []byte, offset int64) (int, error) // (*os.File).WriteAt, but for tests
+
 	synced, syncedCharge int64 // the last segment's size and charge, as far as they are safe
 }
 
@@ -86,7 +89,7 @@ func openSpool(dir string, limit int64, log *slog.Logger) (s *spool, entries []*
 	if err != nil {
 		return nil, nil, 0, fmt.Errorf("spool: %w", err)
 	}
-	s = &spool{dir: dir, limit: limit, segmentSize: min(max(limit/16, segmentMin), segmentMax)}
+	s = &spool{dir: dir, limit: limit, segmentSize: min(max(limit/16, segmentMin), segmentMax), write: (*os.File).WriteAt}
 	for i, f := range files {
 		if f.Name() == "cursor" { // sorts behind the segments
 			continue
@@ -197,7 +200,7 @@ func readHeader(r io.ReaderAt, offset, size int64) (e *entry, length int64, err 
 		more:   binary.LittleEndian.Uint32(h[24:])&moreBit != 0,
 		size:   int(binary.LittleEndian.Uint32(h[28:])),
 	}
-	if length > size-offset-headerSize || e.size > recordMax || e.seq == 0 || e.seq == math.MaxUint64 {
+	if length > size-offset-headerSize || e.size > recordMax || e.seq == 0 || e.seq > seqMax {
 		return nil, 0, errCorrupt
 	}
 	return e, length, nil
@@ -328,7 +331,7 @@ func (s *spool) append(seq uint64, b []byte) (seg *segment, offset int64, err er
 	}
 	seg = s.active()
 	offset = seg.size
-	if _, err = s.file.WriteAt(b, offset); err != nil {
+	if _, err = s.write(s.file, b, offset); err != nil {
 		return nil, 0, errors.Join(err, s.giveUp())
 	}
 	seg.size += int64(len(b))
