@@ -393,14 +393,15 @@ func (r *Reader) ask(point string) (space, error) {
 			answer <- spaceResult{s, err}
 		}()
 	}
-	delete(r.hung, point)
-	timer := time.NewTimer(hangs)
-	defer timer.Stop()
+	wait := hangs
 	if asked {
-		timer.Reset(0)
+		wait = 0
 	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
 	select {
 	case s := <-answer:
+		delete(r.hung, point)
 		return s.space, s.err
 	case <-timer.C:
 		r.hung[point] = answer
