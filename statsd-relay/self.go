@@ -116,7 +116,7 @@ func (s *self) declareSeries(reg *metrics.Registry) {
 	s.limit = reg.Gauge(metrics.Desc{Name: "relay_series_limit", Help: "Series that may be held."}).With()
 	s.sketched = reg.Counter(metrics.Desc{Name: "relay_timer_samples_sketched_total", Help: "Timer samples beyond the number kept exactly; their percentiles are within 0.5 %."}).With()
 	s.members = reg.Counter(metrics.Desc{Name: "relay_set_members_dropped_total", Help: "Set members beyond the number told apart."}).With()
-	s.unstamped = reg.Counter(metrics.Desc{Name: "relay_stamped_points_dropped_total", Help: "Samples with a timestamp left out because an interval had too many of them."}).With()
+	s.unstamped = reg.Counter(metrics.Desc{Name: "relay_stamped_points_dropped_total", Help: "Samples with a timestamp left out because an interval had too many of them.", Debug: true}).With()
 	s.duration = reg.Histogram(metrics.Desc{Name: "relay_flush_duration_seconds", Help: "Time to merge, compute and hand over one flush."}).With()
 	s.lag = reg.Gauge(metrics.Desc{Name: "relay_flush_lag_seconds", Help: "How late the last flush began."}).With()
 	s.last = reg.Gauge(metrics.Desc{Name: "relay_last_flush_timestamp_seconds", Help: "When the last flush ended, in Unix time."}).With()
