@@ -90,6 +90,13 @@ func (g *graphite) send(f *flush) {
 	g.cluster.Send(carbon.Batch{At: f.at, More: !f.last, Lines: lines, Points: points})
 }
 
+// inFlight is how much of a flush is made before the carbons have taken it: more
+// than a connection needs to be busy, and little beside what is held anyway.
+const inFlight = 2 << 20
+
+// room waits until more of a flush may be made.
+func (g *graphite) room(ctx context.Context) { g.cluster.Room(ctx, inFlight) }
+
 func (g *graphite) run(ctx, drain context.Context) error { return g.cluster.Run(ctx, drain) }
 
 func (g *graphite) wait(ctx context.Context) error { return g.cluster.Wait(ctx) }

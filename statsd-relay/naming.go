@@ -74,6 +74,7 @@ type plaintext struct {
 // renderPlaintext renders f. Tags stand behind the whole path, as carbon wants them.
 func renderPlaintext(f *flush, n names) (lines []byte, points int) {
 	w := &plaintext{names: n, time: lineEnd(f.at.Unix())}
+	w.out = make([]byte, 0, 128*(2*len(f.counters)+len(f.gauges)+len(f.sets)+8)+1024*len(f.timers)) // or a little more
 	seconds := f.interval.Seconds()
 	for _, p := range f.counters {
 		w.counter(p.key, p.value, seconds)

@@ -90,6 +90,10 @@ const Overflow = "relay_overflow"
 // shutdown is how long the last flush may take to reach its sinks.
 const shutdown = 5 * time.Second
 
+// flushPatience is how long a large flush may wait in all for sinks to take its
+// first pieces before it makes the others; scrapes wait as long.
+const flushPatience = time.Second
+
 // withDefaults fills what is left zero, and refuses what can't be done.
 func (c Config) withDefaults() (Config, error) {
 	c.Flush = cmp.Or(c.Flush, 10*time.Second)
@@ -348,9 +352,14 @@ func (r *Relay) flushAt(at time.Time) {
 	r.lastStamp = stamp
 	start := time.Now()
 	r.countDrops()
+	patience, cancel := context.WithTimeout(context.Background(), min(flushPatience, r.cfg.Load().Flush/4))
+	defer cancel()
 	r.agg.flush(time.Unix(stamp, 0), func(f *flush) {
 		for _, s := range r.sinks {
 			s.send(f)
+			if roomy, ok := s.(interface{ room(context.Context) }); ok {
+				roomy.room(patience)
+			}
 		}
 	})
 	r.agg.nextInterval()

@@ -166,6 +166,14 @@ func (c *Cluster) split(b Batch) []Batch {
 	return parts
 }
 
+// Room returns when no carbon that is well has more than bytes waiting in memory, or
+// when ctx is done: whoever makes large batches may wait for it in between.
+func (c *Cluster) Room(ctx context.Context, bytes int64) {
+	for _, d := range c.dests {
+		d.room(ctx, bytes)
+	}
+}
+
 // Run delivers until ctx is done. Then, as long as drain is not, it delivers what
 // still waits; with a spool only what is new, for the rest is safe. The error is
 // about what was neither sent nor is on disk.

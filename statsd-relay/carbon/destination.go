@@ -94,6 +94,20 @@ func (d *destination) push(b Batch) {
 	d.measure()
 }
 
+func (d *destination) room(ctx context.Context, bytes int64) {
+	for {
+		c, _, changed := d.backlog.size()
+		if c.memory <= bytes || d.status().Err != nil {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // measure sets the gauges of what waits.
 func (d *destination) measure() {
 	c, _, _ := d.backlog.size()
