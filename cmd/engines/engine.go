@@ -148,6 +148,7 @@ func engines() []engine {
 			},
 		},
 		program("promtool", "prometheus", "PROMTOOL"),
+		program("systemd-analyze", "systemd", "SYSTEMD"),
 		program("amtool", "prometheus-alertmanager", "AMTOOL"),
 		program("statsd_exporter", "", "STATSD_EXPORTER"),
 		program("chromium", "chromium", "CHROMIUM"),
