@@ -322,3 +322,43 @@ func BenchmarkHeldTimer(b *testing.B) {
 		runtime.KeepAlive(a)
 	}
 }
+
+func TestAPrefixHasItsOwnLimitAndIsShown(t *testing.T) {
+	t.Parallel()
+	a, s := aggregate(t, Config{MaxPerPrefix: 3})
+	for i := range 10 {
+		s.take(fmt.Appendf(nil, "wild.%d:1|c\ntame.%d:1|c", i, i%2))
+	}
+	f := a.flushed(time.Unix(10, 0))
+	counts := map[string]float64{}
+	for _, p := range f.counters {
+		counts[p.key] = p.value
+	}
+	if counts["wild.relay_overflow"] != 7 || counts["tame.1"] != 5 || len(counts) != 6 {
+		t.Errorf("%v, want three of wild's ten, the other seven under its overflow, and both of tame's", counts)
+	}
+	if _, prefixes, _ := a.shown(); prefixes[0] != (seriesCount{"wild", 4}) || prefixes[1] != (seriesCount{"tame", 2}) {
+		t.Errorf("the status page shows %v", prefixes)
+	}
+	s.take([]byte("wild.11:1|c"))
+	if a.flushed(time.Unix(20, 0)); s.table.cells > 7 {
+		t.Errorf("%d cells are held for six series", s.table.cells)
+	}
+}
+
+func TestAStampedPointIsOfItsOwnTime(t *testing.T) {
+	t.Parallel()
+	a, s := aggregate(t, Config{MaxSeries: 2})
+	s.take([]byte("c:2|c|T1000\nc:3|c|@0.5|T1000\nc:1|c|T1010\nc:7|c"))
+	f := a.flushed(time.Unix(2000, 0))
+	lines, _ := renderPlaintext(f, Naming{}.names())
+	for _, want := range []string{"stats_counts.c 8 1000\n", "stats_counts.c 1 1010\n", "stats_counts.c 7 2000\n"} {
+		if !strings.Contains(string(lines), want) {
+			t.Errorf("no %q in\n%s", want, lines)
+		}
+	}
+	s.take([]byte("g:1|g|T1\ng:2|g|T2\ng:3|g|T3"))
+	if n := len(a.flushed(time.Unix(2010, 0)).stamped); n != 2 {
+		t.Errorf("%d points at times of their own, the limit is 2", n)
+	}
+}

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -8,6 +9,8 @@ import (
 	"html/template"
 	"io"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -59,15 +62,20 @@ type report struct {
 	Ready    bool
 	Series   []seriesCount
 	Limit    int
+	Prefixes []seriesCount // those with the most series
 	Top      []keyRate
 	Sinks    []sinkReport
 	BadLines []badReport
 }
 
+// seriesCount is how many series there are of a type, or whose names begin alike.
 type seriesCount struct {
-	Type  string
+	Of    string
 	Count int
 }
+
+// prefixesShown is how many beginnings of names the page lists.
+const prefixesShown = 20
 
 type sinkReport struct {
 	Name, Address, Error string
@@ -89,7 +97,7 @@ func (r *Relay) report() report {
 	for _, l := range r.in {
 		rep.Listens = append(rep.Listens, l.transport()+" "+l.addr().String())
 	}
-	rep.Series, rep.Top = r.agg.shown()
+	rep.Series, rep.Prefixes, rep.Top = r.agg.shown()
 	for _, s := range r.currentSinks() {
 		for _, st := range statuses(s) {
 			out := sinkReport{Name: st.name, Address: st.address, Since: time.Since(st.since).Round(time.Second), Waiting: st.waiting, KiB: (st.bytes + 1023) / 1024, Sent: st.sent, Facts: st.facts}
@@ -105,13 +113,19 @@ func (r *Relay) report() report {
 	return rep
 }
 
-// shown counts the series by type, and lists the busiest of the last flush.
-func (a *aggregator) shown() ([]seriesCount, []keyRate) {
+// shown counts the series by type and by the first part of their names, and lists
+// the busiest of the last flush.
+func (a *aggregator) shown() (types, prefixes []seriesCount, top []keyRate) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	counts := make([]seriesCount, classes)
-	for c := range counts {
-		counts[c] = seriesCount{class(c).String(), len(a.series[c])}
+	for c := range a.series {
+		types = append(types, seriesCount{class(c).String(), len(a.series[c])})
 	}
-	return counts, a.top
+	for prefix, n := range a.prefixes {
+		prefixes = append(prefixes, seriesCount{prefix, n})
+	}
+	slices.SortFunc(prefixes, func(x, y seriesCount) int {
+		return cmp.Or(cmp.Compare(y.Count, x.Count), strings.Compare(x.Of, y.Of))
+	})
+	return types, prefixes[:min(len(prefixes), prefixesShown)], a.top
 }
