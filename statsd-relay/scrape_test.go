@@ -227,15 +227,19 @@ func TestAClientThatDoesNotReadHarmsNobody(t *testing.T) {
 	fill(r.agg.prom, timerKeys(20_000))
 	server := httptest.NewServer(r.Handler())
 	defer server.Close()
-	var stuck []net.Conn
+	var stuck []*bufio.Reader
 	for range maxScrapes {
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer conn.Close()
-		send(t, conn, "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: 5\r\n\r\n")
-		stuck = append(stuck, conn)
+		send(t, conn, "GET /metrics HTTP/1.1\r\nHost: x\r\nX-Prometheus-Scrape-Timeout-Seconds: 10\r\n\r\n")
+		in := bufio.NewReaderSize(conn, 16)
+		if begin, err := in.Peek(12); string(begin) != "HTTP/1.1 200" { // it has its place
+			t.Fatalf("a scrape begins %q, %v", begin, err)
+		}
+		stuck = append(stuck, in)
 	}
 	status := func() int {
 		resp, err := http.Get(server.URL + "/metrics?name[]=relay_series")
@@ -245,13 +249,15 @@ func TestAClientThatDoesNotReadHarmsNobody(t *testing.T) {
 		resp.Body.Close()
 		return resp.StatusCode
 	}
-	eventually(t, "the places to be taken", func() bool { return status() == http.StatusServiceUnavailable })
+	if got := status(); got != http.StatusServiceUnavailable {
+		t.Errorf("with all places taken the answer is %d", got)
+	}
 	r.Count("meanwhile", 1)
 	r.flushAt(time.Now())
 	expect(t, r, map[string]float64{"meanwhile": 1})
 	eventually(t, "a place to be free", func() bool { return status() == http.StatusOK })
-	for _, conn := range stuck {
-		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	for _, in := range stuck {
+		resp, err := http.ReadResponse(in, nil)
 		if err != nil {
 			continue // not even the header came through
 		}
