@@ -199,7 +199,7 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	}
 	r.addTaps(cfg)
 	if r.host, err = newHost(cfg.Host); err != nil {
-		return nil, err
+		return nil, errors.Join(err, r.Close())
 	}
 	sockets := listening{cfg, r.self, log, r.newShard}
 	if r.in, err = sockets.open(); err != nil {

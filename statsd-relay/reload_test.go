@@ -170,6 +170,28 @@ func TestTheSpoolStaysThroughAReload(t *testing.T) {
 	expect(t, r, map[string]float64{"relay_sink_flushes_total{outcome=dropped,sink=graphite}": 0})
 }
 
+func TestACarbonThatIsTakenOutLeavesNoGauge(t *testing.T) {
+	t.Parallel()
+	one, two := newFakeCarbon(t), newFakeCarbon(t)
+	cfg := toCarbon(one.address)
+	cfg.Graphite.Addresses = append(cfg.Graphite.Addresses, two.address)
+	r, _ := start(t, cfg)
+	eventually(t, "both to be up", func() bool {
+		return value(t, r, "relay_sink_up", "sink=graphite "+one.address) == 1 && value(t, r, "relay_sink_up", "sink=graphite "+two.address) == 1
+	})
+	next := func(addresses ...string) {
+		r.ReloadFrom(func() (Config, error) { cfg.Graphite.Addresses = addresses; return cfg, nil })
+		if err := r.Reload(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next(one.address)
+	expect(t, r, map[string]float64{"relay_sink_up{sink=graphite " + one.address: -1, "relay_spool_bytes{sink=graphite " + two.address: -1})
+	eventually(t, "the one to be up", func() bool { return value(t, r, "relay_sink_up", "sink=graphite") == 1 })
+	next()
+	expect(t, r, map[string]float64{"relay_sink_up{sink=graphite": -1, "relay_sink_oldest_timestamp_seconds{sink=graphite": -1})
+}
+
 func TestReloadOverHTTPIsForThisHost(t *testing.T) {
 	t.Parallel()
 	cfg := Config{Flush: time.Hour}
