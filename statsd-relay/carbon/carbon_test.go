@@ -269,7 +269,7 @@ func (f *fakeCarbon) has(t testing.TB, from, to int) bool {
 	t.Helper()
 	values := f.holds(t, "a", 1)
 	for i := from; i < to; i++ {
-		if values[int64(1000+i)] != i {
+		if v, ok := values[int64(1000+i)]; !ok || v != i {
 			return false
 		}
 	}

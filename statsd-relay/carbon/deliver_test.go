@@ -30,7 +30,7 @@ func TestAllOfAnOutageArrivesWithItsOwnTimesAndTheNewestFirst(t *testing.T) {
 		c, m := open(t, Config{Addresses: []string{carbon.address}, SpoolDir: dir})
 		run(t, c)
 		sendBatches(c, 0, 1)
-		eventually(t, "the first", func() bool { return m.value(t, "sent") == 1 })
+		eventually(t, "the first", func() bool { return m.value(t, "sent") == 1 && carbon.has(t, 0, 1) })
 		carbon.down()
 		eventually(t, "the outage to be seen", func() bool { return m.value(t, "up") == 0 })
 		sendBatches(c, 1, 500)
