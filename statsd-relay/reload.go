@@ -24,11 +24,6 @@ var ErrNoSource = errors.New("statsd-relay: there is no configuration file to re
 type reloading struct {
 	sync.Mutex // one at a time
 	source     func() (Config, error)
-	last       struct {
-		sync.Mutex
-		at  time.Time
-		err error
-	}
 }
 
 // ReloadFrom says where Reload gets the configuration. It is called before Run.
@@ -49,9 +44,6 @@ func (r *Relay) Reload() error {
 		err = r.apply(cfg)
 	}
 	r.self.reloaded(err)
-	r.reloading.last.Lock()
-	r.reloading.last.at, r.reloading.last.err = time.Now(), err
-	r.reloading.last.Unlock()
 	if err != nil {
 		r.log.Error("configuration not reloaded, the old one stays in force", "error", err)
 		return err

@@ -18,7 +18,7 @@ var verbatim = func() (t [256]bool) {
 
 // appendClean appends name as etsy's statsd cleans it (sanitizeKeyName): white
 // space becomes one '_', '/' becomes '-', all else that is not verbatim is left out.
-func appendClean[T string | []byte](dst []byte, name T) []byte {
+func appendClean(dst, name []byte) []byte {
 	for i := range len(name) {
 		switch c := name[i]; {
 		case verbatim[c]:
@@ -33,20 +33,6 @@ func appendClean[T string | []byte](dst []byte, name T) []byte {
 }
 
 func space(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }
-
-// AppendName appends name, cleaned: for values that came in on no line. The
-// Reason says what is wrong with it.
-func AppendName(dst []byte, name string) ([]byte, Reason) {
-	start := len(dst)
-	dst = appendClean(dst, name)
-	switch n := len(dst) - start; {
-	case n == 0 || dst[start] == ';':
-		return dst[:start], NoName
-	case n > MaxName:
-		return dst[:start], LongName
-	}
-	return dst, OK
-}
 
 // Check says what is wrong with the value of a Sample that came in on no line.
 func (s *Sample) Check() Reason {
