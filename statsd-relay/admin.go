@@ -3,7 +3,6 @@ package relay
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
+
+	"addons/statsd-relay/handover"
 )
 
 const (
@@ -26,54 +27,39 @@ const (
 // answer for answer, but for the order of keys: they come sorted.
 type console struct {
 	relay    *Relay
-	listener net.Listener
+	listener streamSocket
 	slots    *semaphore.Weighted
 	started  time.Time
 	down     atomic.Bool // what health says
 }
 
-func listenAdmin(address string, r *Relay) (*console, error) {
-	l, err := net.Listen("tcp", address)
+func listenAdmin(address string, r *Relay, from *handover.Inherited) (*console, error) {
+	l, err := from.Listener("tcp", address)
 	if isInUse(err) {
 		return nil, fmt.Errorf("statsd-relay: admin %s is in use: stop what listens there (ss -lnp | grep :%s), or choose another with --admin", address, port(address))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("statsd-relay: admin on %s: %w", address, err)
 	}
-	return &console{relay: r, listener: l, slots: semaphore.NewWeighted(adminConns), started: time.Now()}, nil
+	return &console{relay: r, listener: l.(streamSocket), slots: semaphore.NewWeighted(adminConns), started: time.Now()}, nil
 }
 
 func (c *console) close() { c.listener.Close() }
 
 // run answers until ctx is done.
 func (c *console) run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, c.close)
-	defer stop()
 	var conns sync.WaitGroup
 	defer conns.Wait()
-	for {
-		conn, err := c.listener.Accept()
-		switch {
-		case ctx.Err() != nil:
-			if err == nil {
-				conn.Close()
-			}
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return err
-		case err != nil: // too many open files: others may close some
-			c.relay.log.Warn("accept on admin", "error", err)
-			time.Sleep(10 * time.Millisecond)
-			continue
-		case !c.slots.TryAcquire(1):
+	return accept(ctx, c.listener, c.relay.log, c.close, func(conn net.Conn) {
+		if !c.slots.TryAcquire(1) {
 			conn.Close()
-			continue
+			return
 		}
 		conns.Go(func() {
 			defer c.slots.Release(1)
 			c.serve(ctx, conn)
 		})
-	}
+	})
 }
 
 // deadlined gives each write its own time.

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
@@ -14,6 +15,7 @@ type series struct {
 	metric *metric // in Prometheus; nil if its name could not be had
 	seen   uint32  // when its last sample was merged, in Unix seconds
 	class  class
+	plain  bool // as its cell's
 	dead   bool
 
 	// Since the last flush:
@@ -31,6 +33,7 @@ type aggregator struct {
 	percentiles []percentile
 	histograms  []bins
 	pool        *pool
+	seed        uint64        // of set members' hashes
 	interval    time.Duration // of the next interval, when a reload has changed it
 
 	mu       sync.Mutex
@@ -52,7 +55,7 @@ type aggregator struct {
 
 func newAggregator(cfg Config, self *self) *aggregator {
 	a := &aggregator{
-		cfg: cfg, self: self, pool: newPool(cfg.TimerMemory), prom: newExposition(cfg.Prometheus.rules),
+		cfg: cfg, self: self, pool: newPool(cfg.TimerMemory), seed: rand.Uint64(), prom: newExposition(cfg.Prometheus.rules),
 		prefixes: map[string]int{}, stamped: map[stamped]float64{},
 	}
 	a.summarise(cfg)
@@ -77,9 +80,19 @@ func (a *aggregator) summarise(cfg Config) {
 func (a *aggregator) newShard(transport string, bad *badLines) *shard {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := newShard(transport, bad, limits{a.cfg.MaxSeries, a.cfg.TimerSamples, a.cfg.SetMembers, a.pool, statsd.AllStyles})
+	s := newShard(transport, bad, limits{a.cfg.MaxSeries, a.cfg.TimerSamples, a.cfg.SetMembers, a.seed, a.pool, statsd.AllStyles})
 	a.shards = append(a.shards, s)
 	return s
+}
+
+// reseed changes the seed, before any member of a set has come.
+func (a *aggregator) reseed(seed uint64) {
+	a.seed = seed
+	for _, s := range a.shards {
+		s.mu.Lock()
+		s.limits.seed = seed
+		s.mu.Unlock()
+	}
 }
 
 // merge takes in what the shards hold. Within a shard, and so for each sender,
@@ -249,7 +262,7 @@ func (a *aggregator) find(c *cell) *series {
 			return s
 		}
 	}
-	s := &series{key: key, class: c.class}
+	s := &series{key: key, class: c.class, plain: c.plain}
 	s.metric = a.prom.enter(key, c.class, c.plain)
 	a.series[c.class][key] = s
 	a.prefixes[prefixOf(key)]++

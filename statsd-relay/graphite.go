@@ -104,16 +104,11 @@ func (g *graphite) wait(ctx context.Context) error { return g.cluster.Wait(ctx) 
 // Close frees the spool of a sink that is not run.
 func (g *graphite) Close() error { return g.cluster.Close() }
 
-// inherit takes over what waits in memory; what is on disk New has found there.
-func (g *graphite) inherit(from sink) {
-	old := from.(*graphite)
-	g.cluster.Inherit(old.cluster)
-	for _, label := range old.labels() {
-		if !slices.Contains(g.labels(), label) {
-			g.self.forgetSink(label)
-		}
-	}
-}
+// leave takes out what waits in memory; what is on disk a successor finds there.
+func (g *graphite) leave() []carbon.Waiting { return g.cluster.Leave() }
+
+// take adds what another has left.
+func (g *graphite) take(left []carbon.Waiting) { g.cluster.Take(left) }
 
 // labels are what the carbons are called in metrics.
 func (g *graphite) labels() []string { return slices.Sorted(maps.Values(g.called)) }

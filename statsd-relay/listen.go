@@ -10,6 +10,9 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"syscall"
+
+	"addons/statsd-relay/handover"
 )
 
 // Listen says where lines come in besides UDP and TCP. A path may be "@name", which is a name of Linux's own and no file.
@@ -42,6 +45,11 @@ type listener interface {
 	// countDrops counts what the kernel has dropped since it was last asked.
 	countDrops()
 	close()
+	// keepFile has close leave a unix socket's file alone: it is a successor's.
+	keepFile()
+	// name is what a successor finds it by, and conns are its sockets.
+	name() string
+	conns() []syscall.Conn
 }
 
 // listening is what the listeners have in common.
@@ -50,7 +58,8 @@ type listening struct {
 	self *self
 	log  *slog.Logger
 	// shard makes the shard of one reader.
-	shard func(transport string) *shard
+	shard     func(transport string) *shard
+	inherited *handover.Inherited
 }
 
 // open binds all addresses of the configuration, or none.

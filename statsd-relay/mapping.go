@@ -383,15 +383,21 @@ func (a *aggregator) remap(r *rules) {
 	a.prom = newExposition(r)
 	for _, s := range append(shown, others...) {
 		old := s.metric
-		plain := !old.absent() && old.rule.plain // of others it is not known; they get the buckets of milliseconds
-		s.metric = a.prom.enter(s.key, s.class, plain)
+		s.metric = a.prom.enter(s.key, s.class, s.plain)
 		s.metric.adopt(old)
 	}
 }
 
-// adopt takes over what old has counted, if m was just made and is the same series.
+// adopt goes on with what old has counted, if m was just made.
 func (m *metric) adopt(old *metric) {
-	if m.absent() || old.absent() || m.keys > 1 || compareIDs(m.id, old.id) != 0 || !m.rule.sameShape(old.rule) {
+	if !m.absent() && m.keys == 1 {
+		m.goOn(old)
+	}
+}
+
+// goOn takes over what old has counted, if it is the same series.
+func (m *metric) goOn(old *metric) {
+	if m.absent() || old.absent() || compareIDs(m.id, old.id) != 0 || !m.rule.sameShape(old.rule) {
 		return
 	}
 	m.buckets, m.value, m.carry, m.shift = old.buckets, old.value, old.carry, old.shift

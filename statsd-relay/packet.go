@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"addons/statsd-relay/handover"
 )
 
 const (
@@ -23,6 +25,7 @@ const (
 // packetListener reads the datagrams of one address by one or more sockets.
 type packetListener struct {
 	network string
+	address string // as configured
 	self    *self
 	readers []*packetReader
 	file    socketFile
@@ -55,6 +58,34 @@ func (l *packetListener) close() {
 	l.file.remove()
 }
 
+func (l *packetListener) keepFile() { l.file = socketFile{} }
+
+func (l *packetListener) name() string { return handover.Name(l.network, l.address) }
+
+func (l *packetListener) conns() (all []syscall.Conn) {
+	for _, r := range l.readers {
+		all = append(all, r.conn)
+	}
+	return all
+}
+
+// dropped is what of each socket has been counted.
+func (l *packetListener) dropped() (all []uint32) {
+	for _, r := range l.readers {
+		all = append(all, r.drops)
+	}
+	return all
+}
+
+// inheritDrops takes what a predecessor has counted, and returns what is for the next
+// listener of the same name.
+func (l *packetListener) inheritDrops(counted []uint32) (rest []uint32) {
+	for i, drops := range counted[:min(len(counted), len(l.readers))] {
+		l.readers[i].drops = drops
+	}
+	return counted[min(len(counted), len(l.readers)):]
+}
+
 func (l *packetListener) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, r := range l.readers {
@@ -84,6 +115,9 @@ func (r *packetReader) run(ctx context.Context) error {
 		return err
 	}
 	defer b.free()
+	if err := r.conn.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
 	interrupted, stop := interrupt(ctx, r.conn)
 	defer stop()
 	wait := true
@@ -92,6 +126,9 @@ func (r *packetReader) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			<-interrupted
+			if handsOver(ctx) {
+				return nil
+			}
 			return r.drain(b)
 		case errors.Is(err, syscall.EAGAIN): // it has fallen silent
 			wait = true

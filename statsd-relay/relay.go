@@ -33,6 +33,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"addons/server/metrics"
+	"addons/statsd-relay/handover"
 	"addons/statsd-relay/host"
 	"addons/statsd-relay/statsd"
 )
@@ -46,6 +47,10 @@ type Config struct {
 	Listen Listen `yaml:"listen"` // further ways in
 	HTTP   string `yaml:"http"`   // where the program that holds the Relay serves its Handler
 	Admin  string `yaml:"admin"`  // address of etsy's management console; "" is none
+
+	// Handover is the path of a unix socket at which a successor takes over from this
+	// relay, and this one from a predecessor; "" is none.
+	Handover string `yaml:"handover"`
 
 	Flush       time.Duration   `yaml:"flush_interval,live"`    // how often sinks get a point of each series; 0 is 10 s
 	Percentiles []float64       `yaml:"percent_threshold,live"` // of timers; negative ones are taken from the top; nil is 90
@@ -160,6 +165,12 @@ type Relay struct {
 	host  *host.Reader // nil: none
 	admin *console
 
+	heirs     *net.UnixListener // nil: no successor can take over
+	heirsFile socketFile
+	more      []bequest    // what of the program's a successor gets
+	successor atomic.Int64 // the process that has taken over; 0: none has
+
+	due       time.Time  // of the next flush; zero before Run
 	flushing  sync.Mutex // one flush at a time, so that sinks get them in order
 	lastStamp int64
 	sinks     []sink           // changed only while flushing and sinksMu are held
@@ -184,7 +195,12 @@ type sink interface {
 // New binds the sockets, so that lines are kept by the kernel from now on, and
 // returns a Relay that reads them once Run is called. An error says what to do
 // about it; nothing is left open then.
-func New(cfg Config, log *slog.Logger) (*Relay, error) {
+func New(cfg Config, log *slog.Logger) (*Relay, error) { return NewSuccessor(cfg, log, nil) }
+
+// NewSuccessor is New for a process that has inherited sockets, which it takes instead
+// of binding them, and what the predecessor knows if there is one. Without an error the
+// predecessor does not read any more, and Run is to be called at once.
+func NewSuccessor(cfg Config, log *slog.Logger, from *handover.Inherited) (*Relay, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
@@ -194,24 +210,37 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 	r.self = newSelf(metrics.New(nil), cfg)
 	r.agg = newAggregator(cfg, r.self)
 	r.feed = r.agg.newShard("feed", &r.bad)
-	if r.sinks, err = r.makeSinks(cfg); err != nil {
+	if err := r.open(cfg, from); err != nil {
 		return nil, errors.Join(err, r.Close())
-	}
-	r.addTaps(cfg)
-	if r.host, err = newHost(cfg.Host); err != nil {
-		return nil, errors.Join(err, r.Close())
-	}
-	sockets := listening{cfg, r.self, log, r.newShard}
-	if r.in, err = sockets.open(); err != nil {
-		return nil, errors.Join(err, r.Close())
-	}
-	if cfg.Admin != "" {
-		if r.admin, err = listenAdmin(cfg.Admin, r); err != nil {
-			return nil, errors.Join(err, r.Close())
-		}
 	}
 	r.self.reloaded(nil)
 	return r, nil
+}
+
+// open opens all that can fail. What a predecessor still has is last.
+func (r *Relay) open(cfg Config, from *handover.Inherited) (err error) {
+	r.addTaps(cfg)
+	if r.host, err = newHost(cfg.Host); err != nil {
+		return err
+	}
+	sockets := listening{cfg, r.self, r.log, r.newShard, from}
+	if r.in, err = sockets.open(); err != nil {
+		return err
+	}
+	if cfg.Admin != "" {
+		if r.admin, err = listenAdmin(cfg.Admin, r, from); err != nil {
+			return err
+		}
+	}
+	if cfg.Handover != "" {
+		if r.heirs, r.heirsFile, err = listenHeirs(cfg.Handover, from); err != nil {
+			return err
+		}
+	}
+	if from != nil && from.From != nil {
+		return r.succeed(from.From)
+	}
+	return r.addSinks()
 }
 
 // addTaps makes the sinks that send lines on. Readers have their taps for good, so
@@ -270,12 +299,30 @@ func (r *Relay) AdminAddr() net.Addr {
 	return r.admin.listener.Addr()
 }
 
-// Run reads and flushes until ctx is done or a socket fails. Then it reads what the sockets still
-// hold, flushes once more, and returns when the sinks have it or 5 s later.
+// Run reads and flushes until ctx is done or a socket fails. Then it reads what the
+// sockets still hold, flushes once more, and returns when the sinks have it or 5 s
+// later. When a successor takes over, it returns once the sinks have what is theirs.
 func (r *Relay) Run(ctx context.Context) error {
 	defer r.closeListeners()
 	r.startSinks()
-	// A reader that fails ends the Run: a relay that is deaf must not look well.
+	successor, err := r.relay(ctx)
+	for successor != nil {
+		done, failed := r.handOver(successor)
+		if done {
+			return r.endSinks()
+		}
+		if err = failed; err != nil {
+			break
+		}
+		successor, err = r.relay(ctx)
+	}
+	r.flushAt(nextFlush(time.Now(), r.cfg.Load().Flush))
+	return errors.Join(err, r.endSinks())
+}
+
+// startReaders starts all that reads, until ctx is done. The ctx that it returns is
+// done too when one fails.
+func (r *Relay) startReaders(ctx context.Context) (*errgroup.Group, context.Context) {
 	readers, ctx := errgroup.WithContext(ctx)
 	for _, l := range r.in {
 		readers.Go(func() error { return l.run(ctx) })
@@ -289,23 +336,13 @@ func (r *Relay) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	r.ready.Store(true)
-	r.flushUntil(ctx)
-	r.ready.Store(false)
-
-	err := readers.Wait()
-	r.flushAt(nextFlush(time.Now(), r.cfg.Load().Flush))
-	return errors.Join(err, r.endSinks())
+	return readers, ctx
 }
 
 // Close frees the addresses, and the spool, of a Relay that is not run; Run does so itself.
 func (r *Relay) Close() error {
 	r.closeListeners()
-	var errs []error
-	for _, s := range r.currentSinks() {
-		errs = append(errs, closeSink(s))
-	}
-	return errors.Join(errs...)
+	return r.closeSinks()
 }
 
 func (r *Relay) closeListeners() {
@@ -314,6 +351,10 @@ func (r *Relay) closeListeners() {
 		if r.admin != nil {
 			r.admin.close()
 		}
+		if r.heirs != nil {
+			r.heirs.Close()
+			r.heirsFile.remove()
+		}
 	})
 }
 
@@ -321,15 +362,18 @@ func (r *Relay) closeListeners() {
 // flush falls into a slot of its own in Graphite's storage.
 func (r *Relay) flushUntil(ctx context.Context) {
 	for {
-		due := nextFlush(time.Now(), r.cfg.Load().Flush)
-		timer := time.NewTimer(time.Until(due))
+		if r.due.IsZero() {
+			r.due = nextFlush(time.Now(), r.cfg.Load().Flush)
+		}
+		timer := time.NewTimer(time.Until(r.due))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
 			return
 		case <-timer.C:
-			r.self.lag.Set(time.Since(due).Seconds())
-			r.flushAt(due)
+			r.self.lag.Set(time.Since(r.due).Seconds())
+			r.flushAt(r.due)
+			r.due = time.Time{}
 		}
 	}
 }

@@ -79,8 +79,11 @@ type hashes struct {
 	}
 }
 
+// keySeed keeps others from finding two such keys.
+var keySeed = maphash.MakeSeed()
+
 func (h *hashes) of(key []byte) uint32 {
-	k := maphash.Bytes(seed, key) | 1 // never that of an empty slot
+	k := maphash.Bytes(keySeed, key) | 1 // never that of an empty slot
 	slot := &h.slots[k>>32%uint64(len(h.slots))]
 	if slot.key != k {
 		slot.key, slot.hash = k, ringHash(key)

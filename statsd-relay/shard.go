@@ -1,9 +1,10 @@
 package relay
 
 import (
-	"hash/maphash"
 	"sync"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"addons/statsd-relay/statsd"
 )
@@ -38,11 +39,13 @@ type shard struct {
 	planes  [2]plane
 	live    int
 	scanner statsd.Scanner
+	digest  xxhash.Digest // of set members
 }
 
 // limits are the bounds of a shard.
 type limits struct {
 	series, samples, members int
+	seed                     uint64 // the same for all shards, so that members' hashes are comparable; no client knows it
 	pool                     *pool
 	styles                   statsd.Styles
 }
@@ -175,7 +178,7 @@ func (s *shard) add(p *plane, c *cell, sample *statsd.Sample) {
 	case timers:
 		s.time(p, c, d, sample.Value, 1/sample.Rate)
 	case sets:
-		p.member(c, sample.Member, s.limits.members)
+		s.member(p, c, sample.Member)
 	}
 }
 
@@ -235,21 +238,20 @@ func (s *shard) stamp(p *plane, sample *statsd.Sample) statsd.Reason {
 	return statsd.OK
 }
 
-// seed makes the hashes of all shards' set members comparable.
-var seed = maphash.MakeSeed()
-
 // member adds to a set. Sets hold 64 bits of a hash instead of the members: at
 // 100,000 members, two are taken for one once in four billion flushes.
-func (p *plane) member(c *cell, m []byte, limit int) {
+func (s *shard) member(p *plane, c *cell, m []byte) {
 	x := p.extra(c)
 	if x.members == nil {
 		x.members = map[uint64]struct{}{}
 	}
-	h := maphash.Bytes(seed, m)
+	s.digest.ResetWithSeed(s.limits.seed)
+	s.digest.Write(m) // it never fails
+	h := s.digest.Sum64()
 	if _, known := x.members[h]; known {
 		return
 	}
-	if len(x.members) >= limit {
+	if len(x.members) >= s.limits.members {
 		p.members++
 		return
 	}

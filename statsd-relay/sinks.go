@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"addons/statsd-relay/carbon"
 )
 
 // sinkKind is one kind of sink. A Relay has at most one sink of each.
@@ -38,9 +40,14 @@ func (k sinkKind) owns(path string) bool {
 	return slices.ContainsFunc(k.sections, func(s string) bool { return path == s || strings.HasPrefix(path, s+".") })
 }
 
-// heir is a sink that can take over what waits in the one that it replaces. The
-// old one does not run any more, and the new one not yet.
-type heir interface{ inherit(from sink) }
+// heir is a sink that can take over what waits in another of its kind, in this
+// process or in a predecessor. The other one does not run any more, and the new one
+// not yet.
+type heir interface {
+	sink
+	leave() []carbon.Waiting
+	take([]carbon.Waiting)
+}
 
 // outlet is a sink that runs.
 type outlet struct {
@@ -88,6 +95,22 @@ func closeSink(s sink) error {
 		return c.Close()
 	}
 	return nil
+}
+
+// addSinks makes the sinks that are configured.
+func (r *Relay) addSinks() error {
+	all, err := r.makeSinks(*r.cfg.Load())
+	r.sinks = append(r.sinks, all...)
+	return err
+}
+
+// closeSinks frees what the sinks hold that do not run.
+func (r *Relay) closeSinks() error {
+	var errs []error
+	for _, s := range r.currentSinks() {
+		errs = append(errs, closeSink(s))
+	}
+	return errors.Join(errs...)
 }
 
 // startSinks runs the sinks that there are.
@@ -149,7 +172,8 @@ func (r *Relay) renewSink(k sinkKind, old, cfg Config) (leaving sink, err error)
 		return nil, err
 	}
 	if h, ok := s.(heir); ok && gone != nil {
-		h.inherit(gone)
+		h.take(gone.(heir).leave())
+		r.forgetLabels(gone, s)
 	}
 	r.putSink(s)
 	return nil, err
@@ -197,8 +221,20 @@ func (r *Relay) release(s sink) {
 	if err := r.stopSink(s, shutdown); err != nil {
 		r.log.Warn("a sink that was taken out has lost what still waited", "sink", s.name(), "error", err)
 	}
-	for _, label := range sinkLabels(s) {
-		r.self.forgetSink(label)
+	r.forgetLabels(s, nil)
+}
+
+// forgetLabels drops the gauges of a sink that its successor, if there is one, does
+// not have.
+func (r *Relay) forgetLabels(gone, successor sink) {
+	var still []string
+	if successor != nil {
+		still = sinkLabels(successor)
+	}
+	for _, label := range sinkLabels(gone) {
+		if !slices.Contains(still, label) {
+			r.self.forgetSink(label)
+		}
 	}
 }
 
@@ -208,4 +244,57 @@ func sinkLabels(s sink) []string {
 		return many.labels()
 	}
 	return []string{s.name()}
+}
+
+// suspended is a sink that has been stopped for a successor, and what waited in it.
+type suspended struct {
+	kind sinkKind
+	left []carbon.Waiting
+}
+
+// suspend takes out the sinks whose waiting flushes a successor can take over.
+func (r *Relay) suspend() (all []suspended) {
+	for _, k := range sinkKinds() {
+		if h, ok := r.sinkOf(k.name).(heir); ok {
+			r.takeSink(k.name)
+			r.stopSink(h, 0) // what it could not send is what it leaves
+			all = append(all, suspended{k, h.leave()})
+		}
+	}
+	return all
+}
+
+// resume makes them again. A successor that has died may still hold the spool for a
+// moment.
+func (r *Relay) resume(all []suspended) error {
+	for _, s := range all {
+		again, err := s.kind.make(*r.cfg.Load(), r.self, r.log)
+		for end := time.Now().Add(resumePatience); err != nil && time.Now().Before(end); {
+			time.Sleep(resumePause)
+			again, err = s.kind.make(*r.cfg.Load(), r.self, r.log)
+		}
+		if err != nil {
+			return err
+		}
+		again.(heir).take(s.left)
+		r.putSink(again)
+	}
+	return nil
+}
+
+const (
+	resumePatience = 10 * time.Second
+	resumePause    = 10 * time.Millisecond
+)
+
+// sinkOf returns the sink of that name, nil if there is none.
+func (r *Relay) sinkOf(name string) sink {
+	r.sinksMu.RLock()
+	defer r.sinksMu.RUnlock()
+	for _, s := range r.sinks {
+		if s.name() == name {
+			return s
+		}
+	}
+	return nil
 }

@@ -9,12 +9,14 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
 
 	"golang.org/x/sync/semaphore"
 
+	"addons/statsd-relay/handover"
 	"addons/statsd-relay/statsd"
 )
 
@@ -26,6 +28,7 @@ const lineLimit = 64 << 10
 // the connection.
 type streamListener struct {
 	network  string
+	address  string // as configured
 	self     *self
 	log      *slog.Logger
 	listener streamSocket
@@ -33,12 +36,9 @@ type streamListener struct {
 	shard    *shard
 	idle     time.Duration
 	slots    *semaphore.Weighted
-}
 
-// streamSocket is what net.TCPListener and net.UnixListener have in common.
-type streamSocket interface {
-	net.Listener
-	syscall.Conn
+	mu   sync.Mutex
+	held []*stream // connections that nobody reads: they are inherited, or to be handed over
 }
 
 // streamConn is what net.TCPConn and net.UnixConn have in common.
@@ -47,9 +47,15 @@ type streamConn interface {
 	syscall.Conn
 }
 
-func (l listening) stream(network string, s streamSocket) *streamListener {
+// stream is a connection, and what of a line it has sent.
+type stream struct {
+	conn streamConn
+	in   *input
+}
+
+func (l listening) stream(network, address string, s streamSocket) *streamListener {
 	return &streamListener{
-		network: network, self: l.self, log: l.log, listener: s, shard: l.shard(network),
+		network: network, address: address, self: l.self, log: l.log, listener: s, shard: l.shard(network),
 		idle: l.cfg.TCPIdle, slots: semaphore.NewWeighted(int64(l.cfg.TCPConns)),
 	}
 }
@@ -60,60 +66,101 @@ func (l *streamListener) addr() net.Addr { return l.listener.Addr() }
 
 func (l *streamListener) countDrops() {}
 
+func (l *streamListener) keepFile() { l.file = socketFile{} }
+
+func (l *streamListener) name() string { return handover.Name(l.network, l.address) }
+
+func (l *streamListener) conns() []syscall.Conn { return []syscall.Conn{l.listener} }
+
+// open are the connections that are held.
+func (l *streamListener) open() []*stream {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.held)
+}
+
 func (l *streamListener) close() {
 	l.listener.Close()
 	l.file.remove()
+	for _, s := range l.unhold() {
+		l.end(s)
+	}
 }
 
 // run accepts until ctx is done, then reads what the connections still hold and
 // closes them.
 func (l *streamListener) run(ctx context.Context) error {
-	stop := context.AfterFunc(ctx, l.close)
-	defer stop()
-	var conns sync.WaitGroup
-	defer conns.Wait()
-	for {
-		conn, err := l.listener.Accept()
-		switch {
-		case ctx.Err() != nil:
-			if err == nil {
-				conn.Close()
-			}
-			return nil
-		case errors.Is(err, net.ErrClosed):
-			return err
-		case err != nil: // too many open files: others may close some
-			l.log.Warn("accept", "transport", l.network, "error", err)
-			time.Sleep(10 * time.Millisecond)
-			continue
-		case !l.slots.TryAcquire(1):
-			l.self.refused.Inc()
-			conn.Close()
-			continue
-		}
-		conns.Go(func() {
-			defer l.slots.Release(1)
-			l.self.conns.Add(1)
-			defer l.self.conns.Add(-1)
-			l.serve(ctx, conn.(streamConn))
-		})
+	var serving sync.WaitGroup
+	defer serving.Wait()
+	serve := func(s *stream) { serving.Go(func() { l.serve(ctx, s) }) }
+	for _, s := range l.unhold() {
+		serve(s)
 	}
+	return accept(ctx, l.listener, l.log, l.close, func(conn net.Conn) {
+		if s := l.begin(conn.(streamConn)); s != nil {
+			serve(s)
+		}
+	})
 }
 
-// serve reads one connection to its end; when ctx is done, what it still holds.
-func (l *streamListener) serve(ctx context.Context, conn streamConn) {
-	defer conn.Close()
+// begin counts a connection in. If there are too many it is closed, and nil returned.
+func (l *streamListener) begin(conn streamConn) *stream {
+	if !l.slots.TryAcquire(1) {
+		l.self.refused.Inc()
+		conn.Close()
+		return nil
+	}
+	l.self.conns.Add(1)
+	return &stream{conn, newInput(l.shard, l.network == "unix")}
+}
+
+func (l *streamListener) end(s *stream) {
+	s.conn.Close()
+	l.slots.Release(1)
+	l.self.conns.Add(-1)
+}
+
+// hold keeps a connection open that is not read now.
+func (l *streamListener) hold(s *stream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.held = append(l.held, s)
+}
+
+func (l *streamListener) unhold() []*stream {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	held := l.held
+	l.held = nil
+	return held
+}
+
+// serve reads a connection to its end. When ctx is done it reads what it still
+// holds, or leaves that to a successor.
+func (l *streamListener) serve(ctx context.Context, s *stream) {
+	if l.read(ctx, s) {
+		l.hold(s)
+		return
+	}
+	l.end(s)
+}
+
+// read returns true if the connection is still open, for a successor.
+func (l *streamListener) read(ctx context.Context, s *stream) bool {
+	conn, in := s.conn, s.in
 	interrupted, stop := interrupt(ctx, conn)
 	defer stop()
-	in := newInput(l.shard, l.network == "unix")
 	var before time.Time
 	for {
 		now := time.Now()
 		conn.SetReadDeadline(now.Add(l.idle))
 		if ctx.Err() != nil { // which may have set another deadline just before
 			<-interrupted
+			if handsOver(ctx) {
+				return true
+			}
 			in.end(l.drain(conn, in))
-			return
+			return false
 		}
 		// As with datagrams: one wake-up for what a busy client sends in a millisecond.
 		if now.Sub(before) < 2*rest {
@@ -126,10 +173,10 @@ func (l *streamListener) serve(ctx context.Context, conn streamConn) {
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			l.self.idle.Inc()
 			in.end(err)
-			return
+			return false
 		default: // its end, or a reset
 			in.end(err)
-			return
+			return false
 		}
 	}
 }

@@ -1,11 +1,9 @@
 package relay
 
-import "net"
-
 func (l listening) tcp(address string) (listener, error) {
-	conn, err := net.Listen("tcp", address)
+	conn, err := l.inherited.Listener("tcp", address)
 	if err != nil {
 		return nil, listenError("tcp", address, err)
 	}
-	return l.stream("tcp", conn.(*net.TCPListener)), nil
+	return l.stream("tcp", address, conn.(streamSocket)), nil
 }

@@ -2,13 +2,20 @@ package relay
 
 import (
 	"context"
+	"fmt"
 	"net"
+
+	"addons/statsd-relay/handover"
 )
 
-// udp binds the address, by one or more sockets. The kernel spreads senders over
-// the sockets, and one sender's datagrams all go to the same.
+// udp listens at the address, by one or more sockets: those that are inherited, or as
+// many as there are to be readers. The kernel spreads senders over the sockets, and
+// one sender's datagrams all go to the same.
 func (l listening) udp(address string) (listener, error) {
-	p := &packetListener{network: "udp", self: l.self}
+	p := &packetListener{network: "udp", address: address, self: l.self}
+	if all := l.inherited.Take("udp", address); len(all) > 0 {
+		return p, l.inheritUDP(p, all)
+	}
 	bind := address
 	var lc net.ListenConfig
 	for i := range l.cfg.Readers {
@@ -34,6 +41,28 @@ func (l listening) udp(address string) (listener, error) {
 		}
 	}
 	return p, nil
+}
+
+// inheritUDP gives p readers of all, whose files it closes. It is those and no others:
+// what a socket holds that nobody reads any more is lost.
+func (l listening) inheritUDP(p *packetListener, all []handover.Socket) error {
+	defer handover.Close(all)
+	for _, s := range all {
+		conn, err := net.FilePacketConn(s.File)
+		if err == nil {
+			err = l.addUDP(p, conn.(*net.UDPConn))
+		}
+		if err != nil {
+			p.close()
+			return fmt.Errorf("statsd-relay: inherit %s: %w", s.Name, err)
+		}
+		r := p.readers[len(p.readers)-1]
+		if r.drops, err = kernelDrops(r.conn); err != nil { // those before have been counted
+			p.close()
+			return fmt.Errorf("statsd-relay: inherit %s: %w", s.Name, err)
+		}
+	}
+	return nil
 }
 
 // addUDP gives p a reader of conn, which it closes from now on.

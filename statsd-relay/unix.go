@@ -13,12 +13,24 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"addons/statsd-relay/handover"
 )
 
 // unixgram binds a unix datagram socket. The kernel drops none of its datagrams: a
 // sender waits, or is told, when the queue has net.unix.max_dgram_qlen of them.
 // A receive buffer has no say in it.
 func (l listening) unixgram(address string) (listener, error) {
+	p := &packetListener{network: "unixgram", address: address, self: l.self}
+	if all := l.inherited.Take("unixgram", address); len(all) > 0 {
+		defer handover.Close(all)
+		conn, err := net.FilePacketConn(all[0].File)
+		if err != nil {
+			return nil, listenError("unixgram", address, err)
+		}
+		l.addUnixgram(p, conn.(*net.UnixConn), l.inheritedFile(address))
+		return p, nil
+	}
 	var conn *net.UnixConn
 	file, err := bindUnix("unixgram", address, l.cfg.Listen.mode(), func(lc net.ListenConfig) error {
 		c, err := lc.ListenPacket(context.Background(), "unixgram", address)
@@ -30,17 +42,41 @@ func (l listening) unixgram(address string) (listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	reader := &packetReader{conn: conn, shard: l.shard("unixgram"), pace: unixPace()}
-	return &packetListener{network: "unixgram", self: l.self, readers: []*packetReader{reader}, file: file}, nil
+	l.addUnixgram(p, conn, file)
+	return p, nil
+}
+
+func (l listening) addUnixgram(p *packetListener, conn *net.UnixConn, file socketFile) {
+	p.readers = append(p.readers, &packetReader{conn: conn, shard: l.shard("unixgram"), pace: unixPace()})
+	p.file = file
+}
+
+// inheritedFile is the file of a socket that a predecessor has left; systemd's is
+// not ours to remove.
+func (l listening) inheritedFile(address string) socketFile {
+	if l.inherited.From == nil {
+		return socketFile{}
+	}
+	return newSocketFile(address)
 }
 
 // unix binds a unix stream socket.
 func (l listening) unix(address string) (listener, error) {
+	if all := l.inherited.Take("unix", address); len(all) > 0 {
+		defer handover.Close(all)
+		conn, err := net.FileListener(all[0].File)
+		if err != nil {
+			return nil, listenError("unix", address, err)
+		}
+		s := l.stream("unix", address, conn.(streamSocket))
+		s.file = l.inheritedFile(address)
+		return s, nil
+	}
 	conn, file, err := listenUnix(address, l.cfg.Listen.mode())
 	if err != nil {
 		return nil, err
 	}
-	s := l.stream("unix", conn)
+	s := l.stream("unix", address, conn)
 	s.file = file
 	return s, nil
 }
@@ -134,6 +170,9 @@ type socketFile struct {
 }
 
 func newSocketFile(path string) socketFile {
+	if strings.HasPrefix(path, "@") {
+		return socketFile{}
+	}
 	info, err := os.Lstat(path)
 	if err != nil {
 		return socketFile{} // somebody was quick to remove it

@@ -19,17 +19,13 @@ type beaconServer struct {
 	server   *http.Server
 }
 
-func listenBeacons(address string, pages []string, r *relay.Relay, log *slog.Logger) (*beaconServer, error) {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("statsd-relay: beacons on %s: %w: choose another address with --beacons", address, err)
-	}
+func newBeaconServer(l net.Listener, pages []string, r *relay.Relay, log *slog.Logger) *beaconServer {
 	mux := http.NewServeMux()
 	mux.Handle("/rum", rum.NewHandler(rum.Config{Pages: pages}, r.Registerer(), r, log))
 	return &beaconServer{l, &http.Server{
 		Handler: mux, ReadHeaderTimeout: 2 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second,
 		IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
-	}}, nil
+	}}
 }
 
 func (b *beaconServer) serve() error {

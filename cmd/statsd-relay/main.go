@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	relay "addons/statsd-relay"
+	"addons/statsd-relay/handover"
 )
 
 // command is the command line.
@@ -45,6 +46,7 @@ type flags struct {
 	SocketMode string        `name:"socket-mode" setting:"listen.socket_mode" default:"0722" env:"RELAY_SOCKET_MODE" help:"Mode of both files: whoever can reach them may send."`
 	HTTP       string        `name:"http" setting:"http" default:"127.0.0.1:9102" env:"RELAY_HTTP" help:"Serve /metrics, the status page and health here."`
 	Admin      string        `name:"admin" setting:"admin" env:"RELAY_ADMIN" placeholder:"HOST:PORT" help:"Serve etsy's management console here (its mgmt_port is 8126); it has no password. Empty: don't."`
+	Handover   string        `name:"handover" setting:"handover" env:"RELAY_HANDOVER" placeholder:"PATH" help:"Take over from the relay that listens at this unix socket, if one does, without a packet or a connection lost, and hand over there to the next. SIGUSR2 starts that."`
 	Beacons    string        `name:"beacons" setting:"beacons.address" env:"RELAY_BEACONS" placeholder:"HOST:PORT" help:"Take browsers' beacons here, at /rum; empty: don't. A site hands them on from its own origin."`
 	Pages      []string      `name:"pages" setting:"beacons.pages" default:"home,search,categories,browse,language-tools,addon,versions,reviews,privacy,error" env:"RELAY_PAGES" help:"Names that pages may have in beacons; others count as \"other\"."`
 	Graphite   []string      `name:"graphite" setting:"graphite.address" env:"RELAY_GRAPHITE" placeholder:"HOST:PORT[:INSTANCE]" help:"Send flushes to this carbon, or to several by carbon-relay's consistent hashing; none: don't."`
@@ -125,52 +127,63 @@ func main() {
 	}
 }
 
-// run relays until ctx is done, and then for as long as the last flush takes.
+// run relays until ctx is done, and then for as long as the last flush takes, or until
+// a successor has taken over.
 func run(ctx context.Context, from source, log *slog.Logger) error {
-	hangups, stop := catchHangups()
+	signals, stop := catchSignals()
 	defer stop()
 	cfg, err := from.config()
 	if err != nil {
 		return err
 	}
-	r, err := relay.New(cfg, log)
+	inherited, err := handover.Find(ctx, cfg.Handover)
+	if err != nil {
+		return fmt.Errorf("statsd-relay: %w", err)
+	}
+	defer inherited.Close()
+	listeners, err := listen(cfg, inherited)
 	if err != nil {
 		return err
 	}
+	r, err := relay.NewSuccessor(cfg, log, inherited)
+	if err != nil {
+		listeners.close()
+		return err
+	}
+	for _, name := range inherited.Rest() {
+		log.Warn("an inherited socket is closed, for no setting listens there", "socket", name)
+	}
+	listeners.bequeath(cfg, r)
 	if from.file != "" {
 		r.ReloadFrom(from.config)
 	}
-	listener, err := net.Listen("tcp", cfg.HTTP)
-	if err != nil {
-		return fmt.Errorf("statsd-relay: status and metrics on %s: %w: choose another address with --http", cfg.HTTP, err)
-	}
-	var beacons *beaconServer
-	if cfg.Beacons.Address != "" {
-		if beacons, err = listenBeacons(cfg.Beacons.Address, cfg.Beacons.Pages, r, log); err != nil {
-			return err
-		}
-	}
 	udp, tcp := r.Addr()
-	log.Info("statsd-relay started", "udp", udp, "tcp", tcp, "http", "http://"+listener.Addr().String()+"/", "admin", r.AdminAddr(), "graphite", strings.Join(cfg.Graphite.Addresses, ","))
+	log.Info("statsd-relay started", "udp", udp, "tcp", tcp, "http", "http://"+listeners.http.Addr().String()+"/", "admin", r.AdminAddr(), "graphite", strings.Join(cfg.Graphite.Addresses, ","))
 	defer log.Info("statsd-relay stopped")
 
 	server := &http.Server{Handler: r.Handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
+	ctx, end := context.WithCancel(ctx)
+	defer end()
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return tend(ctx, r, hangups, systemd(os.Getenv("NOTIFY_SOCKET")), log) })
+	group.Go(func() error {
+		return tend(ctx, r, signals, upgrade{cfg.Handover, log}, systemd(os.Getenv("NOTIFY_SOCKET")), log)
+	})
 	relayed := make(chan struct{})
 	group.Go(func() error {
 		defer close(relayed)
+		defer end()
 		return r.Run(ctx)
 	})
 	group.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		if err := server.Serve(listeners.http); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("statsd-relay: status and metrics: %w", err)
 		}
 		return nil
 	})
-	if beacons != nil {
+	if listeners.beacons != nil {
+		beacons := newBeaconServer(listeners.beacons, cfg.Beacons.Pages, r, log)
 		group.Go(beacons.serve)
-		group.Go(func() error { // a beacon that comes while the last flush is made may miss it
+		group.Go(func() error { // a beacon that comes while the last flush is made, or at a hand-over, may miss it
 			<-ctx.Done()
 			return beacons.server.Close()
 		})
@@ -185,4 +198,37 @@ func run(ctx context.Context, from source, log *slog.Logger) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+// listeners are those of the program's own.
+type listeners struct{ http, beacons net.Listener } // beacons is nil if there are to be none
+
+// listen opens them.
+func listen(cfg relay.Config, inherited *handover.Inherited) (l listeners, err error) {
+	if l.http, err = inherited.Listener("tcp", cfg.HTTP); err != nil {
+		return l, fmt.Errorf("statsd-relay: status and metrics on %s: %w: choose another address with --http", cfg.HTTP, err)
+	}
+	if cfg.Beacons.Address == "" {
+		return l, nil
+	}
+	if l.beacons, err = inherited.Listener("tcp", cfg.Beacons.Address); err != nil {
+		l.close()
+		return l, fmt.Errorf("statsd-relay: beacons on %s: %w: choose another address with --beacons", cfg.Beacons.Address, err)
+	}
+	return l, nil
+}
+
+func (l listeners) close() {
+	l.http.Close()
+	if l.beacons != nil {
+		l.beacons.Close()
+	}
+}
+
+// bequeath has a successor of r get them.
+func (l listeners) bequeath(cfg relay.Config, r *relay.Relay) {
+	r.Bequeath("tcp", cfg.HTTP, l.http.(syscall.Conn))
+	if l.beacons != nil {
+		r.Bequeath("tcp", cfg.Beacons.Address, l.beacons.(syscall.Conn))
+	}
 }

@@ -324,19 +324,13 @@ func (q *backlog) end() {
 	q.trim()
 }
 
-// left is a batch that another backlog is to have.
-type left struct {
-	Batch
-	resend bool // it was sent before
-}
-
 // leave takes out what waits in memory alone, in order.
-func (q *backlog) leave() (all []left) {
+func (q *backlog) leave() (all []Waiting) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, e := range q.entries {
 		if e.state == waiting && e.segment == nil {
-			all = append(all, left{Batch{e.at, e.more, e.lines, e.points}, e.resend || e.echo})
+			all = append(all, Waiting{Batch{e.at, e.more, e.lines, e.points}, e.resend || e.echo})
 			q.finish(e)
 		}
 	}

@@ -191,18 +191,30 @@ func (c *Cluster) Run(ctx, drain context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Inherit takes over what waits in the memory alone of a Cluster that does not run
-// any more, before c does.
-func (c *Cluster) Inherit(old *Cluster) {
-	for _, d := range old.dests {
-		for _, w := range d.backlog.leave() {
-			for i, part := range c.parts(w.Batch) {
-				if part.Points > 0 || !part.More {
-					c.dests[i].backlog.push(part, w.resend)
-				}
+// Waiting is a batch that waits in memory alone.
+type Waiting struct {
+	Batch
+	Resend bool // it was sent before; the connection broke
+}
+
+// Leave takes out what waits in the memory alone of a Cluster that does not run any
+// more: what is on disk is found there.
+func (c *Cluster) Leave() (all []Waiting) {
+	for _, d := range c.dests {
+		all = append(all, d.backlog.leave()...)
+		d.measure()
+	}
+	return all
+}
+
+// Take adds what another Cluster has left, before c runs.
+func (c *Cluster) Take(left []Waiting) {
+	for _, w := range left {
+		for i, part := range c.parts(w.Batch) {
+			if part.Points > 0 || !part.More {
+				c.dests[i].backlog.push(part, w.Resend)
 			}
 		}
-		d.measure()
 	}
 	for _, d := range c.dests {
 		d.measure()

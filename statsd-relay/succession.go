@@ -1,0 +1,211 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+	"time"
+
+	"addons/statsd-relay/handover"
+)
+
+// Bequeath adds a socket of the program's own to those that a successor gets, by
+// the network and address that it is to ask for. It is called before Run.
+func (r *Relay) Bequeath(network, address string, conn syscall.Conn) {
+	r.more = append(r.more, bequest{handover.Name(network, address), conn})
+}
+
+// bequest is a socket for a successor.
+type bequest struct {
+	name string
+	conn syscall.Conn
+}
+
+// bequests are all sockets that a successor gets.
+func (r *Relay) bequests() []bequest {
+	all := r.more
+	for _, l := range r.in {
+		for _, conn := range l.conns() {
+			all = append(all, bequest{l.name(), conn})
+		}
+	}
+	if r.admin != nil {
+		all = append(all, bequest{handover.Name("tcp", r.cfg.Load().Admin), r.admin.listener})
+	}
+	return append(all, bequest{handover.Name("unix", r.cfg.Load().Handover), r.heirs})
+}
+
+// duplicates opens them a second time.
+func (r *Relay) duplicates() (all []handover.Socket, err error) {
+	for _, b := range r.bequests() {
+		f, err := handover.Dup(b.conn)
+		if err != nil {
+			handover.Close(all)
+			return nil, fmt.Errorf("%s: %w", b.name, err)
+		}
+		all = append(all, handover.Socket{Name: b.name, File: f})
+	}
+	return all, nil
+}
+
+// listenHeirs listens for a successor. Whoever may connect gets all: the file is the
+// owner's alone.
+func listenHeirs(path string, in *handover.Inherited) (*net.UnixListener, socketFile, error) {
+	if all := in.Take("unix", path); len(all) > 0 {
+		defer handover.Close(all)
+		l, err := net.FileListener(all[0].File)
+		if err != nil {
+			return nil, socketFile{}, fmt.Errorf("statsd-relay: inherit %s: %w", all[0].Name, err)
+		}
+		return l.(*net.UnixListener), newSocketFile(path), nil
+	}
+	return listenUnix(path, 0o600)
+}
+
+// Successor returns the process that has taken over, 0 if none has. What Run then still
+// does is to deliver what sinks have of before.
+func (r *Relay) Successor() (pid int) { return int(r.successor.Load()) }
+
+// handOver gives a successor what there is. It returns false if the successor did not
+// take it; then all is as it was, unless there is an error.
+func (r *Relay) handOver(s *handover.Successor) (done bool, err error) {
+	r.reloading.Lock()
+	defer r.reloading.Unlock()
+	r.flushing.Lock()
+	defer r.flushing.Unlock()
+	start := time.Now()
+	connections, err := r.connections()
+	if err != nil {
+		s.Refuse(err)
+		r.log.Warn("not handed over: this process goes on", "successor", s.PID, "error", err)
+		return false, nil
+	}
+	defer handover.Close(connections)
+	left := r.suspend()
+	if err := s.HandOver(connections, func(to io.Writer) error { return r.leave(to, left) }); err != nil {
+		r.log.Warn("not handed over: this process goes on", "successor", s.PID, "error", err, "paused", time.Since(start))
+		return false, r.resume(left)
+	}
+	for _, l := range r.in {
+		l.keepFile()
+	}
+	r.heirsFile = socketFile{}
+	r.successor.Store(int64(s.PID))
+	r.log.Info("handed over", "successor", s.PID, "connections", len(connections), "paused", time.Since(start))
+	return true, nil
+}
+
+// heldStream is what a successor must know of a connection.
+type heldStream struct {
+	Framing framing
+	Buf     []byte
+	Over    bool
+	Skip    int64
+}
+
+// connections are those that are open, with what of a line each has sent.
+func (r *Relay) connections() (all []handover.Socket, err error) {
+	for _, l := range r.in {
+		streams, ok := l.(*streamListener)
+		if !ok {
+			continue
+		}
+		for _, s := range streams.open() {
+			f, err := handover.Dup(s.conn)
+			if err != nil {
+				handover.Close(all)
+				return nil, err
+			}
+			var note bytes.Buffer
+			if err := gob.NewEncoder(&note).Encode(heldStream{s.in.framing, s.in.buf, s.in.over, s.in.skip}); err != nil {
+				panic(err) // of a buffer and such a struct there is none
+			}
+			all = append(all, handover.Socket{Name: l.name(), File: f, Note: note.Bytes()})
+		}
+	}
+	return all, nil
+}
+
+// adopt takes a predecessor's connection. One to an address that is no more is closed.
+func (r *Relay) adopt(s handover.Socket) error {
+	var held heldStream
+	if err := gob.NewDecoder(bytes.NewReader(s.Note)).Decode(&held); err != nil {
+		return fmt.Errorf("statsd-relay: inherit a connection: %w", err)
+	}
+	for _, l := range r.in {
+		streams, ok := l.(*streamListener)
+		if !ok || l.name() != s.Name {
+			continue
+		}
+		conn, err := net.FileConn(s.File)
+		if err != nil {
+			return fmt.Errorf("statsd-relay: inherit a connection: %w", err)
+		}
+		if one := streams.begin(conn.(streamConn)); one != nil {
+			one.in.framing, one.in.over, one.in.skip = held.Framing, held.Over, held.Skip
+			one.in.buf = append(one.in.buf, held.Buf...)
+			streams.hold(one)
+		}
+		return nil
+	}
+	r.log.Warn("a connection ends, for nothing listens any more where it came in", "socket", s.Name)
+	return nil
+}
+
+// succeed has the predecessor hand over. It is the last thing that can fail: once it
+// has returned nil the predecessor is gone.
+func (r *Relay) succeed(p *handover.Predecessor) error {
+	start := time.Now()
+	series := 0
+	err := p.Succeed(func(connections []handover.Socket, state io.Reader) error {
+		defer handover.Close(connections)
+		for _, c := range connections {
+			if err := r.adopt(c); err != nil {
+				return err
+			}
+		}
+		err := r.addSinks()
+		if err == nil {
+			err = r.inherit(state)
+		}
+		if err != nil { // the predecessor needs the spool again
+			return errors.Join(err, r.closeSinks())
+		}
+		series = r.agg.count
+		return nil
+	})
+	if err != nil {
+		return errors.Join(errors.New("statsd-relay: the relay that runs was not succeeded, and goes on"), err)
+	}
+	r.log.Info("took over from the relay that ran", "series", series, "within", time.Since(start))
+	return nil
+}
+
+// relay reads and flushes until ctx is done, a socket fails, or a successor is ready.
+func (r *Relay) relay(ctx context.Context) (s *handover.Successor, err error) {
+	ctx, pause := context.WithCancelCause(ctx)
+	defer pause(nil)
+	// A reader that fails ends it: a relay that is deaf must not look well.
+	readers, ctx := r.startReaders(ctx)
+	if r.heirs != nil {
+		readers.Go(func() (err error) {
+			if s, err = handover.Serve(ctx, r.heirs, r.log, r.duplicates); s != nil {
+				pause(errHandOver)
+			}
+			return err
+		})
+	}
+	r.ready.Store(true)
+	r.flushUntil(ctx)
+	r.ready.Store(false)
+	if err = readers.Wait(); err != nil && s != nil {
+		s.Refuse(err)
+		s = nil
+	}
+	return s, err
+}

@@ -1,0 +1,432 @@
+package relay
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"addons/server/metrics"
+	"addons/statsd-relay/carbon"
+	"addons/statsd-relay/handover"
+)
+
+// succeeding runs relays, each of which takes over from the one before.
+type succeeding struct {
+	t    *testing.T
+	cfg  Config
+	now  *Relay
+	stop context.CancelFunc
+	done chan error
+}
+
+// succeed starts one more, and returns when the one before has ended.
+func (s *succeeding) succeed(cfg Config, sinks ...sink) {
+	s.t.Helper()
+	cfg.Handover = s.cfg.Handover
+	inherited, err := handover.Find(s.t.Context(), cfg.Handover)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer inherited.Close()
+	next, err := NewSuccessor(cfg, quiet(), inherited)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if s.now != nil {
+		if err := <-s.done; err != nil {
+			s.t.Errorf("the predecessor ended with %v", err)
+		}
+	}
+	s.run(next, sinks...)
+}
+
+func (s *succeeding) run(r *Relay, sinks ...sink) {
+	r.sinks = append(r.sinks, sinks...)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- r.Run(ctx) }()
+	s.now, s.stop, s.done = r, cancel, done
+}
+
+// end stops the last one.
+func (s *succeeding) end() error {
+	s.stop()
+	return <-s.done
+}
+
+func succession(t *testing.T) *succeeding {
+	return &succeeding{t: t, cfg: Config{Handover: filepath.Join(t.TempDir(), "handover")}}
+}
+
+// sender writes lines to a relay until it is told to stop, and counts them.
+type sender struct {
+	conn  net.Conn
+	lines int
+}
+
+// run sends counts, times, members and gauges, as many lines in a write as fit. Over a
+// stream, writes end in the middle of lines.
+func (s *sender) run(stop <-chan struct{}, key string, stream bool) error {
+	rng := rand.New(rand.NewPCG(1, 2))
+	var out []byte
+	for {
+		for range 20 {
+			out = fmt.Appendf(out, "%s.count:1|c\n%s.time:%d|ms\n%s.members:m%d|s\n%s.level:+1|g\n", key, key, s.lines, key, s.lines, key)
+			s.lines++
+		}
+		n := len(out)
+		if stream {
+			n = rng.IntN(n)
+		}
+		if _, err := s.conn.Write(out[:n]); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		out = out[:copy(out, out[n:])]
+		select {
+		case <-stop:
+			_, err := s.conn.Write(out)
+			if len(out) > 0 && err != nil {
+				return fmt.Errorf("%s: %w", key, err)
+			}
+			return nil
+		case <-time.After(time.Millisecond): // a pace at which no buffer fills
+		}
+	}
+}
+
+func TestHandOversUnderLoadLoseNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := Config{
+		UDP: local, TCP: local, Readers: 2, Flush: time.Second, Admin: "localhost:0", TimerSamples: 1 << 20,
+		Listen: Listen{Unixgram: filepath.Join(dir, "gram"), Unix: filepath.Join(dir, "stream")},
+	}
+	kept := &keepingSink{}
+	relays := succession(t)
+	relays.succeed(cfg, kept)
+	first := relays.now
+	udp, tcp := first.Addr()
+	admin := first.AdminAddr()
+	stop := make(chan struct{})
+	var sending sync.WaitGroup
+	senders := map[string]*sender{}
+	for _, in := range []struct{ key, network, address string }{
+		{"udp", "udp", udp.String()}, {"udp2", "udp", udp.String()}, {"tcp", "tcp", tcp.String()},
+		{"gram", "unixgram", cfg.Listen.Unixgram}, {"stream", "unix", cfg.Listen.Unix},
+	} {
+		conn, err := net.Dial(in.network, in.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		s := &sender{conn: conn}
+		senders[in.key] = s
+		sending.Go(func() {
+			if err := s.run(stop, in.key, in.network == "tcp" || in.network == "unix"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range 3 {
+		before := relays.now
+		eventually(t, "lines over all sockets", func() bool {
+			for key := range senders {
+				if value(t, before, key+"_count", "") < 500 {
+					return false
+				}
+			}
+			return true
+		})
+		relays.succeed(cfg, kept)
+		if u, c := relays.now.Addr(); u.String() != udp.String() || c.String() != tcp.String() || relays.now.AdminAddr().String() != admin.String() {
+			t.Errorf("the successor is at %v, %v, %v", u, c, relays.now.AdminAddr())
+		}
+	}
+	close(stop)
+	sending.Wait()
+	last := relays.now
+	for _, s := range senders {
+		s.conn.Close()
+	}
+	eventually(t, "all that was sent", func() bool {
+		for key, s := range senders {
+			if value(t, last, key+"_count", "") != float64(s.lines) {
+				return false
+			}
+		}
+		return true
+	})
+	for key, s := range senders {
+		expect(t, last, map[string]float64{key + "_time": float64(s.lines), key + "_level": float64(s.lines), "relay_kernel_drops_total": 0})
+	}
+	if err := relays.end(); err != nil {
+		t.Fatal(err)
+	}
+	for key, s := range senders {
+		if got := kept.total(key + ".count"); got != float64(s.lines) {
+			t.Errorf("flushes have %v of %s, want %d", got, key, s.lines)
+		}
+		if got := kept.members(key + ".members"); got != float64(s.lines) {
+			t.Errorf("flushes have %v members of %s, want %d", got, key, s.lines)
+		}
+		if got := kept.stat(key+".time", "count"); got != float64(s.lines) {
+			t.Errorf("flushes have %v times of %s, want %d", got, key, s.lines)
+		}
+	}
+	for _, path := range []string{cfg.Listen.Unixgram, cfg.Listen.Unix, relays.cfg.Handover} {
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there after the last relay: %v", path, err)
+		}
+	}
+}
+
+// total sums a counter over all flushes.
+func (k *keepingSink) total(key string) (n float64) {
+	for _, f := range k.flushes {
+		for _, p := range f.counters {
+			if p.key == key {
+				n += p.value
+			}
+		}
+	}
+	return n
+}
+
+// members sums a set's over all flushes, in which no member comes twice.
+func (k *keepingSink) members(key string) (n float64) {
+	for _, f := range k.flushes {
+		for _, p := range f.sets {
+			if p.key == key {
+				n += p.value
+			}
+		}
+	}
+	return n
+}
+
+// stat sums one number of a timer over all flushes.
+func (k *keepingSink) stat(key, name string) (n float64) {
+	for _, f := range k.flushes {
+		for _, p := range f.timers {
+			for _, s := range p.stats {
+				if p.key == key && s.name == name {
+					n += s.value
+				}
+			}
+		}
+	}
+	return n
+}
+
+func TestASuccessorGoesOnWithWhatThePredecessorKnew(t *testing.T) {
+	t.Parallel()
+	cfg := Config{UDP: local, Flush: time.Hour, TimerSamples: 10, Percentiles: []float64{90}}
+	relays := succession(t)
+	relays.succeed(cfg)
+	conn := dialUDP(t, relays.now)
+	lines := []string{"c:3|c|@0.5", "g:5|g", "s:a|s", "s:b|s", "few:10|ms|@0.5", "few:20|ms", "h:3|h", "bad", "old:7|c|T1600000000"}
+	for i := range 100 {
+		lines = append(lines, fmt.Sprintf("many:%d|ms", i))
+	}
+	all := strings.Join(lines, "\n")
+	sendAll(t, relays.now, conn, 1, func(int) []byte { return []byte(all) })
+	alone := flushOf(t, cfg, all, all)
+	wantPage := metricsPage(t, relays.now)
+	before := relays.now
+
+	relays.succeed(cfg)
+	if got := metricsPage(t, relays.now); got != wantPage {
+		t.Errorf("/metrics was\n%s\nand is\n%s", wantPage, got)
+	}
+	sendAll(t, relays.now, conn, 1, func(int) []byte { return []byte(all) })
+	if got := rendered(relays.now.agg.flushed(time.Unix(10, 0))); got != alone {
+		t.Errorf("with a hand-over between the halves the flush is\n%s\nwithout one\n%s", got, alone)
+	}
+	if before.Successor() != os.Getpid() {
+		t.Errorf("the successor is %d, want this process", before.Successor())
+	}
+	if err := relays.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+// flushOf is what one relay alone makes of datagrams.
+func flushOf(t *testing.T, cfg Config, datagrams ...string) string {
+	t.Helper()
+	a, s := aggregate(t, cfg)
+	for _, d := range datagrams {
+		s.take([]byte(d))
+		a.mu.Lock()
+		a.merge() // as a hand-over, or a scrape, does
+		a.mu.Unlock()
+	}
+	return rendered(a.flushed(time.Unix(10, 0)))
+}
+
+// rendered are the lines of a flush in order, but for how long it took.
+func rendered(f *flush) string {
+	f.took, f.late = 0, 0
+	lines, _ := renderPlaintext(f, Naming{}.names())
+	all := strings.Split(string(lines), "\n")
+	slices.Sort(all)
+	return strings.Join(all, "\n")
+}
+
+// metricsPage is /metrics without the relay's own metrics.
+func metricsPage(t *testing.T, r *Relay) string {
+	t.Helper()
+	rec := httptest.NewRecorder()
+	r.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/metrics", nil))
+	var own []string
+	for line := range strings.Lines(rec.Body.String()) {
+		if !strings.Contains(line, "relay_") && !strings.Contains(line, "process_") && !strings.Contains(line, "go_") {
+			own = append(own, line)
+		}
+	}
+	return strings.Join(own, "")
+}
+
+func TestAConnectionGoesOnInTheMiddleOfALine(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "stream")
+	cfg := Config{TCP: local, Listen: Listen{Unix: path}, Flush: time.Hour}
+	relays := succession(t)
+	relays.succeed(cfg)
+	tcp := dialTCP(t, relays.now)
+	framed, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer framed.Close()
+	long := dialTCP(t, relays.now)
+	send(t, tcp, "whole:1|c\ncut:1")
+	send(t, framed, "%s", []byte{9, 0, 0, 0, 'f', 'r', 'a', 'm', 'e'})
+	send(t, long, "%s", bytes.Repeat([]byte{'x'}, lineLimit+100))
+	eventually(t, "the beginnings to be read", func() bool {
+		return value(t, relays.now, "whole", "") == 1 && value(t, relays.now, "relay_tcp_connections", "") == 3 &&
+			value(t, relays.now, "relay_bad_lines_total", "reason=long_line") == 1
+	})
+	time.Sleep(2 * drainPause) // so that the predecessor has read what the successor is told of
+	relays.succeed(cfg)
+	expect(t, relays.now, map[string]float64{"relay_tcp_connections": 3})
+	send(t, tcp, "0|c\n")
+	send(t, framed, ":4|c")
+	send(t, long, "xx:1|c\nbehind:1|c\n")
+	eventually(t, "the ends to be read", func() bool {
+		return value(t, relays.now, "cut", "") == 10 && value(t, relays.now, "frame", "") == 4 && value(t, relays.now, "behind", "") == 1
+	})
+	if err := relays.end(); err != nil {
+		t.Error(err)
+	}
+	expect(t, relays.now, map[string]float64{"relay_bad_lines_total{reason=long_line}": 0, "relay_bad_lines_total{reason=no_value}": 0})
+}
+
+func TestASuccessorThatFailsLeavesThePredecessorRunning(t *testing.T) {
+	t.Parallel()
+	c := newCountingCarbon(t)
+	spool := t.TempDir()
+	cfg := Config{UDP: local, TCP: local, Flush: time.Hour, Graphite: Graphite{Addresses: []string{c.address}, Spool: Spool{Dir: spool}}}
+	relays := succession(t)
+	relays.succeed(cfg)
+	conn, stream := dialUDP(t, relays.now), dialTCP(t, relays.now)
+	count := func(n int) {
+		t.Helper()
+		send(t, conn, "exact:1|c")
+		send(t, stream, "exact:1|c\n")
+		eventually(t, "both lines", func() bool { return value(t, relays.now, "exact", "") == float64(2*n) })
+	}
+	count(1)
+	for name, fail := range map[string]func(p *handover.Predecessor) error{
+		"before it is ready": func(*handover.Predecessor) error { return errors.New("it is not") },
+		"with the state half read": func(p *handover.Predecessor) error {
+			return p.Succeed(func(_ []handover.Socket, state io.Reader) error {
+				io.ReadFull(state, make([]byte, 10))
+				return errors.New("a full disk")
+			})
+		},
+		"with the spool open": func(p *handover.Predecessor) error {
+			return p.Succeed(func(_ []handover.Socket, state io.Reader) error {
+				cluster, err := carbon.New(cfg.Graphite.carbon(), func(string) carbon.Metrics { return newSelf(metrics.New(nil), Config{}).carbon("x") }, quiet())
+				if err != nil {
+					t.Error(err)
+					return err
+				}
+				io.Copy(io.Discard, state)
+				return errors.Join(errors.New("no memory"), cluster.Close())
+			})
+		},
+	} {
+		in, err := handover.Find(t.Context(), relays.cfg.Handover)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if err := fail(in.From); err == nil {
+			t.Fatal(name, "the successor did not fail")
+		}
+		in.Close()
+	}
+	eventually(t, "it to be ready again", relays.now.ready.Load)
+	count(2)
+	if err := relays.now.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "carbon to have it", func() bool { return c.total() == 4 })
+	relays.succeed(cfg)
+	send(t, stream, "exact:1|c\n")
+	eventually(t, "the line", func() bool { return value(t, relays.now, "exact", "") == 5 })
+	if err := relays.end(); err != nil {
+		t.Error(err)
+	}
+	if c.total() != 5 {
+		t.Errorf("carbon has %v, want 5", c.total())
+	}
+}
+
+func TestFlushesThatWaitInMemoryAreHandedOver(t *testing.T) {
+	t.Parallel()
+	down, err := net.Listen("tcp", local)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := down.Addr().String()
+	down.Close()
+	cfg := Config{UDP: local, Flush: time.Hour, Graphite: Graphite{Addresses: []string{address}}}
+	relays := succession(t)
+	relays.succeed(cfg)
+	sendAll(t, relays.now, dialUDP(t, relays.now), 1, func(int) []byte { return []byte("exact:3|c") })
+	relays.now.flushAt(time.Unix(1e9, 0))
+	relays.succeed(cfg)
+	if got := value(t, relays.now, "relay_sink_queue_flushes", "sink=graphite"); got != 1 {
+		t.Errorf("%v flushes wait in the successor, want 1", got)
+	}
+	if err := relays.end(); err == nil {
+		t.Error("the last one has lost it without a word")
+	}
+}
+
+func TestOnlyOneRelayAtATimeIsAtThePath(t *testing.T) {
+	t.Parallel()
+	relays := succession(t)
+	relays.succeed(Config{Flush: time.Hour})
+	if info, err := os.Stat(relays.cfg.Handover); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the socket is %v, %v, want one of mode 0600", info, err)
+	}
+	if _, err := New(relays.cfg, quiet()); err == nil || !strings.Contains(err.Error(), "is in use") {
+		t.Errorf("a second one there says %v", err)
+	}
+	if err := relays.end(); err != nil {
+		t.Error(err)
+	}
+}
