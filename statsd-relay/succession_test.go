@@ -356,6 +356,13 @@ func TestASuccessorThatFailsLeavesThePredecessorRunning(t *testing.T) {
 				return errors.New("a full disk")
 			})
 		},
+		"with the state read, for it hangs": func(p *handover.Predecessor) error {
+			return p.Succeed(func(_ []handover.Socket, state io.Reader) error {
+				io.Copy(io.Discard, state)
+				eventually(t, "the predecessor to go on", relays.now.ready.Load)
+				return nil
+			})
+		},
 		"with the spool open": func(p *handover.Predecessor) error {
 			return p.Succeed(func(_ []handover.Socket, state io.Reader) error {
 				cluster, err := carbon.New(cfg.Graphite.carbon(), func(string) carbon.Metrics { return newSelf(metrics.New(nil), Config{}).carbon("x") }, quiet())
@@ -389,9 +396,7 @@ func TestASuccessorThatFailsLeavesThePredecessorRunning(t *testing.T) {
 	if err := relays.end(); err != nil {
 		t.Error(err)
 	}
-	if c.total() != 5 {
-		t.Errorf("carbon has %v, want 5", c.total())
-	}
+	eventually(t, "carbon to have the last line too", func() bool { return c.total() == 5 })
 }
 
 func TestFlushesThatWaitInMemoryAreHandedOver(t *testing.T) {

@@ -182,18 +182,21 @@ func TestTheUnitIsGood(t *testing.T) {
 	}
 }
 
-func TestSystemdTakesTheUnit(t *testing.T) {
+func TestSystemdTakesTheUnits(t *testing.T) {
 	verify := enginetest.URL(t, "SYSTEMD")
-	unit, err := os.ReadFile("statsd-relay.service")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// It wants the programs to be there: this one, and Debian's kill.
-	path := filepath.Join(t.TempDir(), "statsd-relay.service")
-	if err := os.WriteFile(path, bytes.ReplaceAll(unit, []byte("/usr/local/bin/statsd-relay"), []byte(os.Args[0])), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command(verify, "verify", "--man=no", path).CombinedOutput(); err != nil || strings.Contains(string(out), "statsd-relay.service") {
-		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	dir := t.TempDir()
+	for _, name := range []string{"statsd-relay.service", "statsd-relay.socket"} {
+		unit, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// It wants the programs to be there: this one, and Debian's kill.
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, bytes.ReplaceAll(unit, []byte("/usr/local/bin/statsd-relay"), []byte(os.Args[0])), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command(verify, "verify", "--man=no", path).CombinedOutput(); err != nil || strings.Contains(string(out), "statsd-relay.") {
+			t.Errorf("systemd-analyze verify %s: %v\n%s", name, err, out)
+		}
 	}
 }
