@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/DataDog/sketches-go/ddsketch"
@@ -162,6 +163,46 @@ func (r *Relay) inheritFlushes(in *gob.Decoder) error {
 
 // some is how many series or metrics go at a time.
 const some = 500
+
+// keyEstate is what makes a series.
+type keyEstate struct {
+	Key   string
+	Class class
+	Plain bool
+}
+
+// leaveKeys writes what series there are: to find a place for each takes a successor
+// longer than all else. Lines are read meanwhile.
+func (a *aggregator) leaveKeys(to io.Writer) error {
+	a.mu.Lock()
+	keys := make([]keyEstate, 0, a.count)
+	for _, of := range a.series {
+		for _, s := range of {
+			keys = append(keys, keyEstate{s.key, s.class, s.plain})
+		}
+	}
+	a.mu.Unlock()
+	out := gob.NewEncoder(to)
+	for all := range slices.Chunk(keys, some) {
+		if err := out.Encode(all); err != nil {
+			return err
+		}
+	}
+	return out.Encode(keys[:0])
+}
+
+// inheritKeys makes them. One that has ended by the time of the hand-over ends here too.
+func (a *aggregator) inheritKeys(from io.Reader) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return each(gob.NewDecoder(from), func(k keyEstate) error {
+		if k.Class >= classes {
+			return errors.New("a series that can't be")
+		}
+		a.find(&cell{raw: k.Key, class: k.Class, plain: k.Plain})
+		return nil
+	})
+}
 
 // leave writes the head and what series there are.
 func (a *aggregator) leave(e estate, out *gob.Encoder) error {

@@ -49,7 +49,7 @@ func (e *exposition) enter(key string, c class, plain bool) *metric {
 		return &e.nowhere
 	}
 	m, namesake := e.metrics.find(id)
-	if namesake == nil && e.taken(mangle(id), r.kind) || namesake != nil && !namesake.rule.alike(r) {
+	if namesake == nil && e.taken(likeName(id), r.kind) || namesake != nil && !namesake.rule.alike(r) {
 		e.refused++
 		return nil
 	}
@@ -77,6 +77,16 @@ func (e *exposition) leave(m *metric) {
 	}
 }
 
+// likeName is a string of which mangle makes an id's name, with the same suffixes: what
+// is before the ';' where nothing is run together. So it can be found without reading all of it.
+func likeName(id string) string {
+	bare, _ := splitKey(id)
+	if strings.Contains(bare, "--") {
+		return mangle(bare)
+	}
+	return bare
+}
+
 // taken tells whether a new family would have a name of another's.
 func (e *exposition) taken(name string, kind dto.MetricType) bool {
 	return slices.ContainsFunc(claimed(name, kind), func(n string) bool { return e.holder(n) != nil })
@@ -87,7 +97,7 @@ func (e *exposition) taken(name string, kind dto.MetricType) bool {
 func claimed(name string, kind dto.MetricType) []string {
 	switch kind {
 	case dto.MetricType_COUNTER:
-		if bare, ok := strings.CutSuffix(name, "_total"); ok {
+		if bare, ok := cutSuffix(name, "_total"); ok {
 			return []string{name, bare}
 		}
 	case dto.MetricType_HISTOGRAM:
@@ -110,15 +120,26 @@ func (e *exposition) holder(taken string) *metric {
 		return m
 	}
 	for _, suffix := range suffixes {
-		base, ok := strings.CutSuffix(taken, suffix)
+		base, ok := cutSuffix(taken, suffix)
 		if !ok {
 			continue
 		}
-		if m := e.metrics.first(base); m != nil && slices.Contains(claimed(base, m.rule.kind), taken) {
+		claims := func(name string) bool { return sameName(name, taken) }
+		if m := e.metrics.first(base); m != nil && slices.ContainsFunc(claimed(base, m.rule.kind), claims) {
 			return m
 		}
 	}
 	return nil
+}
+
+// cutSuffix cuts one of the suffixes, whose '_' may be any character of which mangle
+// makes one.
+func cutSuffix(name, suffix string) (base string, ok bool) {
+	n := len(name) - len(suffix)
+	if n < 0 || !strings.HasSuffix(name, suffix[1:]) || verbatimName[name[n]] {
+		return name, false
+	}
+	return name[:n], true
 }
 
 // absent is whether nobody sees the metric.
@@ -333,7 +354,7 @@ func (s *shelves) find(id string) (m, namesake *metric) {
 // first returns the first metric of a name.
 func (s *shelves) first(name string) *metric {
 	for i, suffix := range suffixes {
-		if strings.HasSuffix(name, suffix) && s.suffixed[i] == 0 {
+		if _, ok := cutSuffix(name, suffix); ok && s.suffixed[i] == 0 {
 			return nil
 		}
 	}
@@ -395,8 +416,7 @@ func (s *shelves) remove(m *metric) {
 func (s *shelves) count(m *metric, by int) {
 	bare, _ := splitKey(m.id)
 	for i, suffix := range suffixes {
-		// The '_' may be any character in a key.
-		if n := len(bare) - len(suffix); n >= 0 && strings.HasSuffix(bare, suffix[1:]) && !verbatimName[bare[n]] {
+		if _, ok := cutSuffix(bare, suffix); ok {
 			s.suffixed[i] += by
 		}
 	}

@@ -160,29 +160,33 @@ func (r *Relay) adopt(s handover.Socket) error {
 // succeed has the predecessor hand over. It is the last thing that can fail: once it
 // has returned nil the predecessor is gone.
 func (r *Relay) succeed(p *handover.Predecessor) error {
-	start := time.Now()
-	series := 0
-	err := p.Succeed(func(connections []handover.Socket, state io.Reader) error {
-		defer handover.Close(connections)
-		for _, c := range connections {
-			if err := r.adopt(c); err != nil {
-				return err
-			}
-		}
-		err := r.addSinks()
-		if err == nil {
-			err = r.inherit(state)
-		}
-		if err != nil { // the predecessor needs the spool again
-			return errors.Join(err, r.closeSinks())
-		}
-		series = r.agg.count
-		return nil
-	})
+	var start time.Time
+	err := p.Succeed(handover.Heir{Prepare: r.agg.inheritKeys, Take: func(connections []handover.Socket, state io.Reader) error {
+		start = time.Now()
+		return r.take(connections, state)
+	}})
 	if err != nil {
 		return errors.Join(errors.New("statsd-relay: the relay that runs was not succeeded, and goes on"), err)
 	}
-	r.log.Info("took over from the relay that ran", "series", series, "within", time.Since(start))
+	r.log.Info("took over from the relay that ran", "series", r.agg.count, "within", time.Since(start))
+	return nil
+}
+
+// take takes over what a predecessor that has paused leaves.
+func (r *Relay) take(connections []handover.Socket, state io.Reader) error {
+	defer handover.Close(connections)
+	for _, c := range connections {
+		if err := r.adopt(c); err != nil {
+			return err
+		}
+	}
+	err := r.addSinks()
+	if err == nil {
+		err = r.inherit(state)
+	}
+	if err != nil { // the predecessor needs the spool again
+		return errors.Join(err, r.closeSinks())
+	}
 	return nil
 }
 
@@ -194,7 +198,7 @@ func (r *Relay) relay(ctx context.Context) (s *handover.Successor, err error) {
 	readers, ctx := r.startReaders(ctx)
 	if r.heirs != nil {
 		readers.Go(func() (err error) {
-			if s, err = handover.Serve(ctx, r.heirs, r.log, r.duplicates); s != nil {
+			if s, err = handover.Serve(ctx, r.heirs, r.log, handover.Legacy{Sockets: r.duplicates, Ahead: r.agg.leaveKeys}); s != nil {
 				pause(errHandOver)
 			}
 			return err

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"net/http/httptest"
@@ -351,20 +352,20 @@ func TestASuccessorThatFailsLeavesThePredecessorRunning(t *testing.T) {
 	for name, fail := range map[string]func(p *handover.Predecessor) error{
 		"before it is ready": func(*handover.Predecessor) error { return errors.New("it is not") },
 		"with the state half read": func(p *handover.Predecessor) error {
-			return p.Succeed(func(_ []handover.Socket, state io.Reader) error {
+			return p.Succeed(handover.Heir{Prepare: unprepared, Take: func(_ []handover.Socket, state io.Reader) error {
 				io.ReadFull(state, make([]byte, 10))
 				return errors.New("a full disk")
-			})
+			}})
 		},
 		"with the state read, for it hangs": func(p *handover.Predecessor) error {
-			return p.Succeed(func(_ []handover.Socket, state io.Reader) error {
+			return p.Succeed(handover.Heir{Prepare: unprepared, Take: func(_ []handover.Socket, state io.Reader) error {
 				io.Copy(io.Discard, state)
 				eventually(t, "the predecessor to go on", relays.now.ready.Load)
 				return nil
-			})
+			}})
 		},
 		"with the spool open": func(p *handover.Predecessor) error {
-			return p.Succeed(func(_ []handover.Socket, state io.Reader) error {
+			return p.Succeed(handover.Heir{Prepare: unprepared, Take: func(_ []handover.Socket, state io.Reader) error {
 				cluster, err := carbon.New(cfg.Graphite.carbon(), func(string) carbon.Metrics { return newSelf(metrics.New(nil), Config{}).carbon("x") }, quiet())
 				if err != nil {
 					t.Error(err)
@@ -372,7 +373,7 @@ func TestASuccessorThatFailsLeavesThePredecessorRunning(t *testing.T) {
 				}
 				io.Copy(io.Discard, state)
 				return errors.Join(errors.New("no memory"), cluster.Close())
-			})
+			}})
 		},
 	} {
 		in, err := handover.Find(t.Context(), relays.cfg.Handover)
@@ -398,6 +399,8 @@ func TestASuccessorThatFailsLeavesThePredecessorRunning(t *testing.T) {
 	}
 	eventually(t, "carbon to have the last line too", func() bool { return c.total() == 5 })
 }
+
+func unprepared(io.Reader) error { return nil }
 
 func TestFlushesThatWaitInMemoryAreHandedOver(t *testing.T) {
 	t.Parallel()
@@ -435,3 +438,65 @@ func TestOnlyOneRelayAtATimeIsAtThePath(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// BenchmarkHandOver is a hand-over of 100,000 timers with five values each, and for how
+// long of it nobody reads.
+func BenchmarkHandOver(b *testing.B) {
+	cfg := Config{Handover: filepath.Join(b.TempDir(), "handover"), Flush: time.Hour, MaxSeries: 200_000}
+	var paused pauses
+	run := func(r *Relay) (stop func() error) {
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- r.Run(ctx) }()
+		return func() error { cancel(); return <-done }
+	}
+	now, err := New(cfg, slog.New(&paused))
+	if err != nil {
+		b.Fatal(err)
+	}
+	stop := run(now)
+	for i := range 100_000 {
+		for v := range 5 {
+			now.Timing(fmt.Sprintf("some.key.of.a.busy.site.k%06d", i), float64(v))
+		}
+	}
+	for b.Loop() {
+		inherited, err := handover.Find(context.Background(), cfg.Handover)
+		if err != nil {
+			b.Fatal(err)
+		}
+		next, err := NewSuccessor(cfg, slog.New(&paused), inherited)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := stop(); err != nil {
+			b.Fatal(err)
+		}
+		now, stop = next, run(next)
+	}
+	if now.agg.count != 100_000 {
+		b.Errorf("%d series are left", now.agg.count)
+	}
+	b.ReportMetric(paused.total.Seconds()*1e3/float64(b.N), "ms-paused/op")
+	stop()
+}
+
+// pauses sums what hand-overs log of how long they took.
+type pauses struct {
+	slog.Handler
+	total time.Duration
+}
+
+func (p *pauses) Enabled(context.Context, slog.Level) bool { return true }
+
+func (p *pauses) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key == "paused" {
+			p.total += a.Value.Duration()
+		}
+		return true
+	})
+	return nil
+}
+
+func (p *pauses) WithAttrs([]slog.Attr) slog.Handler { return p }

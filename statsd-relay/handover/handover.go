@@ -11,6 +11,7 @@
 //	successor                      predecessor
 //	hello, version           →
 //	                         ←     its sockets, or why it refuses
+//	                         ←     what can be known ahead, so that the pause is short
 //	ready                    →     pauses
 //	                         ←     open connections, state
 //	taken                    →     will not go on
@@ -47,6 +48,7 @@ const (
 	hello kind = iota + 1
 	offer
 	refusal
+	ahead
 	ready
 	open
 	state
@@ -58,7 +60,7 @@ func (k kind) String() string {
 	if k < hello || k > gone {
 		return fmt.Sprint("message ", byte(k))
 	}
-	return [...]string{hello: "hello", offer: "offer", refusal: "refusal", ready: "ready", open: "open", state: "state", taken: "taken", gone: "gone"}[k]
+	return [...]string{hello: "hello", offer: "offer", refusal: "refusal", ahead: "ahead", ready: "ready", open: "open", state: "state", taken: "taken", gone: "gone"}[k]
 }
 
 // Socket is an open socket with the name of what it is for, as "udp 127.0.0.1:8125".

@@ -39,7 +39,10 @@ func serve(t *testing.T, sockets func() ([]Socket, error)) (path string, log *st
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		s, err := Serve(ctx, l, slog.New(slog.NewTextHandler(log, nil)), sockets)
+		s, err := Serve(ctx, l, slog.New(slog.NewTextHandler(log, nil)), Legacy{sockets, func(to io.Writer) error {
+			_, err := io.WriteString(to, "ahead")
+			return err
+		}})
 		done <- served{s, err}
 	}()
 	t.Cleanup(func() { cancel(); <-ended; l.Close() })
@@ -109,18 +112,29 @@ func TestSocketsAndStateArriveWhole(t *testing.T) {
 			return err
 		})
 	}()
-	err := p.Succeed(func(connections []Socket, state io.Reader) error {
-		defer Close(connections)
-		got, err := io.ReadAll(state)
-		if string(got) != text || len(connections) != 3 {
-			t.Errorf("%d bytes of state and %d connections came, want %d and 3", len(got), len(connections), len(text))
-		}
-		return err
+	err := p.Succeed(Heir{
+		Prepare: func(ahead io.Reader) error {
+			got, err := io.ReadAll(ahead)
+			if string(got) != "ahead" {
+				t.Errorf("ahead came %q", got)
+			}
+			return err
+		},
+		Take: func(connections []Socket, state io.Reader) error {
+			defer Close(connections)
+			got, err := io.ReadAll(state)
+			if string(got) != text || len(connections) != 3 {
+				t.Errorf("%d bytes of state and %d connections came, want %d and 3", len(got), len(connections), len(text))
+			}
+			return err
+		},
 	})
 	if err := errors.Join(err, <-handed); err != nil {
 		t.Error(err)
 	}
 }
+
+func unprepared(io.Reader) error { return nil }
 
 func TestTheDeathOfOneIsSeenByTheOther(t *testing.T) {
 	t.Parallel()
@@ -129,10 +143,10 @@ func TestTheDeathOfOneIsSeenByTheOther(t *testing.T) {
 		path, _, done := serve(t, udpSockets(t, 1))
 		p := dial(t, path)
 		defer Close(p.sockets)
-		go p.Succeed(func(c []Socket, state io.Reader) error {
+		go p.Succeed(Heir{unprepared, func(c []Socket, state io.Reader) error {
 			Close(c)
 			return errors.New("dead")
-		})
+		}})
 		s := (<-done).successor
 		err := s.HandOver(nil, func(to io.Writer) error {
 			_, err := to.Write(make([]byte, 8<<20))
@@ -151,7 +165,7 @@ func TestTheDeathOfOneIsSeenByTheOther(t *testing.T) {
 			s := (<-done).successor
 			s.conn.Close()
 		}()
-		if err := p.Succeed(func(c []Socket, _ io.Reader) error { Close(c); return nil }); err == nil {
+		if err := p.Succeed(Heir{unprepared, func(c []Socket, _ io.Reader) error { Close(c); return nil }}); err == nil {
 			t.Error("the successor has succeeded the dead")
 		}
 	})
@@ -168,11 +182,11 @@ func TestTheDeathOfOneIsSeenByTheOther(t *testing.T) {
 				return errors.New("dead")
 			})
 		}()
-		err := p.Succeed(func(c []Socket, state io.Reader) error {
+		err := p.Succeed(Heir{unprepared, func(c []Socket, state io.Reader) error {
 			Close(c)
 			_, err := io.Copy(io.Discard, state)
 			return err
-		})
+		}})
 		if !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("half a state is %v", err)
 		}

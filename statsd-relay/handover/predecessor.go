@@ -20,10 +20,15 @@ type Successor struct {
 	PID int
 }
 
-// Serve waits for a successor on l until ctx is done, whereupon it returns nil. sockets
-// gives those that are handed over; their files are closed then. A successor that
-// comes to nothing is logged, and the next one waited for. l stays open.
-func Serve(ctx context.Context, l *net.UnixListener, log *slog.Logger, sockets func() ([]Socket, error)) (*Successor, error) {
+// Legacy is what a process gives away while it still runs.
+type Legacy struct {
+	Sockets func() ([]Socket, error) // their files are closed then
+	Ahead   func(io.Writer) error    // writes what a successor can prepare itself with
+}
+
+// Serve waits for a successor on l until ctx is done, whereupon it returns nil. One
+// that comes to nothing is logged, and the next one waited for. l stays open.
+func Serve(ctx context.Context, l *net.UnixListener, log *slog.Logger, of Legacy) (*Successor, error) {
 	l.SetDeadline(time.Time{})
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
@@ -46,7 +51,7 @@ func Serve(ctx context.Context, l *net.UnixListener, log *slog.Logger, sockets f
 		if err != nil {
 			return nil, fmt.Errorf("handover: %w", err)
 		}
-		s, err := greet(ctx, conn, sockets)
+		s, err := greet(ctx, conn, of)
 		if err == nil {
 			return s, nil
 		}
@@ -57,7 +62,7 @@ func Serve(ctx context.Context, l *net.UnixListener, log *slog.Logger, sockets f
 
 // greet answers one that dialled, until it is ready. As long as it is not, nothing is
 // held up but other successors.
-func greet(ctx context.Context, conn *net.UnixConn, sockets func() ([]Socket, error)) (*Successor, error) {
+func greet(ctx context.Context, conn *net.UnixConn, of Legacy) (*Successor, error) {
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	s := &Successor{wire: wire{conn}}
@@ -75,13 +80,19 @@ func greet(ctx context.Context, conn *net.UnixConn, sockets func() ([]Socket, er
 	if hi.Version != version {
 		return nil, errors.Join(ErrVersion, s.send(refusal, ErrVersion.Error(), nil))
 	}
-	all, err := sockets()
+	all, err := of.Sockets()
 	if err != nil {
 		return nil, errors.Join(err, s.send(refusal, err.Error(), nil))
 	}
 	defer Close(all)
 	l, files := list(all)
 	if err := s.send(offer, l, numbers(files)); err != nil {
+		return nil, err
+	}
+	if err := s.begin(ahead, nil); err != nil {
+		return nil, err
+	}
+	if err := s.stream(of.Ahead); err != nil {
 		return nil, err
 	}
 	if _, err := s.expect(ready, nil); err != nil {

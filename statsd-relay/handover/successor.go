@@ -54,13 +54,23 @@ func (p *Predecessor) ask() error {
 	return err
 }
 
-// Succeed says that all is ready, and calls take with what the predecessor then
-// sends. Once Succeed has returned nil the predecessor is gone, and the caller is to
-// read; with an error it goes on, and the caller must not. The files of connections
-// are take's to close.
-func (p *Predecessor) Succeed(take func(connections []Socket, state io.Reader) error) error {
+// Heir takes what a predecessor leaves.
+type Heir struct {
+	Prepare func(ahead io.Reader) error                       // while the predecessor still runs
+	Take    func(connections []Socket, state io.Reader) error // whose files are its to close
+}
+
+// Succeed has h take all. Once it has returned nil the predecessor is gone, and the
+// caller is to read; with an error the predecessor goes on, and the caller must not.
+func (p *Predecessor) Succeed(h Heir) error {
 	defer p.conn.Close()
 	if err := p.within(patience); err != nil {
+		return err
+	}
+	if _, err := p.expect(ahead, nil); err != nil {
+		return err
+	}
+	if err := p.readBody(h.Prepare); err != nil {
 		return err
 	}
 	if err := p.begin(ready, nil); err != nil {
@@ -79,16 +89,22 @@ func (p *Predecessor) Succeed(take func(connections []Socket, state io.Reader) e
 		Close(connections)
 		return err
 	}
-	body := p.body()
-	if err := take(connections, body); err != nil {
-		return err
-	}
-	if _, err := io.Copy(io.Discard, body); err != nil {
+	if err := p.readBody(func(body io.Reader) error { return h.Take(connections, body) }); err != nil {
 		return err
 	}
 	if err := p.begin(taken, nil); err != nil {
 		return err
 	}
 	_, err = p.expect(gone, nil)
+	return err
+}
+
+// readBody has f read a body, and passes over what it leaves.
+func (p *Predecessor) readBody(f func(io.Reader) error) error {
+	body := p.body()
+	if err := f(body); err != nil {
+		return err
+	}
+	_, err := io.Copy(io.Discard, body)
 	return err
 }
