@@ -154,6 +154,13 @@ func TestHandOversUnderLoadLoseNothing(t *testing.T) {
 		if u, c := relays.now.Addr(); u.String() != udp.String() || c.String() != tcp.String() || relays.now.AdminAddr().String() != admin.String() {
 			t.Errorf("the successor is at %v, %v, %v", u, c, relays.now.AdminAddr())
 		}
+		for network, path := range map[string]string{"unixgram": cfg.Listen.Unixgram, "unix": cfg.Listen.Unix} {
+			conn, err := net.Dial(network, path)
+			if err != nil {
+				t.Fatalf("nobody new can come after a hand-over: %v", err)
+			}
+			conn.Close()
+		}
 	}
 	close(stop)
 	sending.Wait()
@@ -311,23 +318,31 @@ func TestAConnectionGoesOnInTheMiddleOfALine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer framed.Close()
+	longFrame, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer longFrame.Close()
 	long := dialTCP(t, relays.now)
 	send(t, tcp, "whole:1|c\ncut:1")
 	send(t, framed, "%s", []byte{9, 0, 0, 0, 'f', 'r', 'a', 'm', 'e'})
 	send(t, long, "%s", bytes.Repeat([]byte{'x'}, lineLimit+100))
+	send(t, longFrame, "%s%s", []byte{200, 0, 1, 0}, bytes.Repeat([]byte("y:1|c\n"), 10))
 	eventually(t, "the beginnings to be read", func() bool {
-		return value(t, relays.now, "whole", "") == 1 && value(t, relays.now, "relay_tcp_connections", "") == 3 &&
-			value(t, relays.now, "relay_bad_lines_total", "reason=long_line") == 1
+		return value(t, relays.now, "whole", "") == 1 && value(t, relays.now, "relay_tcp_connections", "") == 4 &&
+			value(t, relays.now, "relay_bad_lines_total", "reason=long_line") == 2
 	})
 	time.Sleep(2 * drainPause) // so that the predecessor has read what the successor is told of
 	relays.succeed(cfg)
-	expect(t, relays.now, map[string]float64{"relay_tcp_connections": 3})
+	expect(t, relays.now, map[string]float64{"relay_tcp_connections": 4})
 	send(t, tcp, "0|c\n")
 	send(t, framed, ":4|c")
 	send(t, long, "xx:1|c\nbehind:1|c\n")
+	send(t, longFrame, "%s%s", bytes.Repeat([]byte("y:1|c\n"), (1<<16+200)/6-10), []byte("\x0d\x00\x00\x00behind.it:1|c"))
 	eventually(t, "the ends to be read", func() bool {
-		return value(t, relays.now, "cut", "") == 10 && value(t, relays.now, "frame", "") == 4 && value(t, relays.now, "behind", "") == 1
+		return value(t, relays.now, "cut", "") == 10 && value(t, relays.now, "frame", "") == 4 && value(t, relays.now, "behind", "") == 1 && value(t, relays.now, "behind_it", "") == 1
 	})
+	expect(t, relays.now, map[string]float64{"xx": -1, "y": -1})
 	if err := relays.end(); err != nil {
 		t.Error(err)
 	}
@@ -433,6 +448,44 @@ func TestOnlyOneRelayAtATimeIsAtThePath(t *testing.T) {
 	}
 	if _, err := New(relays.cfg, quiet()); err == nil || !strings.Contains(err.Error(), "is in use") {
 		t.Errorf("a second one there says %v", err)
+	}
+	if err := relays.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheIntervalUnderWayEndsAsItBegan(t *testing.T) {
+	t.Parallel()
+	cfg := Config{UDP: local, Flush: time.Hour, Readers: 1, ReceiveBuffer: 4096, DeleteIdle: true}
+	relays := succession(t)
+	cfg.Handover = relays.cfg.Handover
+	first, err := New(cfg, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn := dialUDP(t, first)
+	for range 1000 { // nobody reads yet, and most are dropped
+		send(t, conn, "a:1|c")
+	}
+	relays.run(first)
+	eventually(t, "1000 datagrams to be read or dropped", func() bool {
+		return value(t, first, "relay_packets_total", "transport=udp")+value(t, first, "relay_kernel_drops_total", "") == 1000
+	})
+	cfg.Flush = time.Minute
+	relays.succeed(cfg)
+	second := relays.now
+	eventually(t, "it to run", second.ready.Load)
+	second.countDrops()
+	expect(t, second, map[string]float64{"relay_kernel_drops_total": 0})
+	if !second.due.Equal(first.due) || second.agg.cfg.Flush != time.Hour {
+		t.Errorf("the interval of %v was to end at %v, and is of %v and ends at %v", time.Hour, first.due, second.agg.cfg.Flush, second.due)
+	}
+	if f := second.agg.flushed(time.Unix(10, 0)); len(f.counters) != 1 {
+		t.Errorf("the flush has %d counters, want the one that came before the hand-over", len(f.counters))
+	}
+	second.agg.nextInterval()
+	if second.agg.cfg.Flush != time.Minute {
+		t.Errorf("the next interval is of %v, want the successor's minute", second.agg.cfg.Flush)
 	}
 	if err := relays.end(); err != nil {
 		t.Error(err)
