@@ -283,6 +283,27 @@ func expanded(spans []*dto.BucketSpan, deltas []int64) map[int32]int64 {
 	return all
 }
 
+func TestAValueIsInTheNativeBucketThatEndsAtOrAboveIt(t *testing.T) {
+	t.Parallel()
+	check := func(v float64) {
+		t.Helper()
+		fraction, exponent := math.Frexp(v)
+		if want := int32(below(fractions[:], fraction) + (exponent-1)<<finest); nativeIndex(v) != want {
+			t.Fatalf("%v is in bucket %d, want %d", v, nativeIndex(v), want)
+		}
+	}
+	for _, exponent := range []int{-1073, -1022, -100, 0, 1, 1000} {
+		for i := range 1 << 14 {
+			check(math.Ldexp(.5+float64(i)/(2<<14), exponent))
+		}
+		for _, f := range fractions {
+			for _, v := range []float64{math.Nextafter(f, 0), f, math.Nextafter(f, 1)} {
+				check(math.Ldexp(v, exponent))
+			}
+		}
+	}
+}
+
 func TestSampleRatesWeighInHistograms(t *testing.T) {
 	t.Parallel()
 	h := newHistogram(false)

@@ -146,8 +146,23 @@ var fractions = func() (f [1 << finest]float64) {
 // (2^((index-1)/256), 2^(index/256)].
 func nativeIndex(v float64) int32 {
 	fraction, exponent := math.Frexp(v)
-	return int32(below(fractions[:], fraction) + (exponent-1)<<finest)
+	at := int32(starts[math.Float64bits(fraction)>>(52-startBits)&(1<<startBits-1)])
+	for at < int32(len(fractions)) && fractions[at] < fraction { // once or twice
+		at++
+	}
+	return at + int32(exponent-1)<<finest
 }
+
+// startBits are enough to tell parts of [0.5, 1) apart that are narrower than any bucket.
+const startBits = finest + 1
+
+// starts are below's answers for the beginnings of those parts.
+var starts = func() (s [1 << startBits]uint16) {
+	for i := range s {
+		s[i] = uint16(below(fractions[:], .5+float64(i)/(2<<startBits)))
+	}
+	return s
+}()
 
 // widen turns an index into that of the bucket it is in after shift halvings of
 // the resolution.
@@ -157,7 +172,8 @@ func widen(index int32, shift uint8) int32 {
 
 // increase adds n to a bucket, and tells whether it made one.
 func (h *histogram) increase(place uint32, n uint64) (made bool) {
-	at, ok := slices.BinarySearchFunc(h.buckets, place, func(b bucket, p uint32) int { return int(int64(b.place) - int64(p)) })
+	at := h.seek(place)
+	ok := at < len(h.buckets) && h.buckets[at].place == place
 	for {
 		if !ok {
 			h.open(at, place)
@@ -171,6 +187,20 @@ func (h *histogram) increase(place uint32, n uint64) (made bool) {
 		}
 		ok = false
 	}
+}
+
+// seek is where the first bucket is that is not before place. For a timer it is asked
+// for every value; slices.BinarySearchFunc takes twice as long.
+func (h *histogram) seek(place uint32) int {
+	low, high := 0, len(h.buckets)
+	for low < high {
+		if mid := (low + high) / 2; h.buckets[mid].place < place {
+			low = mid + 1
+		} else {
+			high = mid
+		}
+	}
+	return low
 }
 
 // open makes room for a bucket. Most keys have few, so it takes little in advance.
