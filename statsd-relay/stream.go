@@ -22,6 +22,9 @@ import (
 // passed over up to its end, and counted as one bad line.
 const lineLimit = 64 << 10
 
+// tcpRest is the longest rest of a TCP connection's reader.
+const tcpRest = 10 * time.Millisecond
+
 // streamListener reads lines from connections, which end with a newline or with
 // the connection.
 type streamListener struct {
@@ -31,6 +34,7 @@ type streamListener struct {
 	listener streamSocket
 	file     socketFile
 	shard    *shard
+	pace     pace // of each connection
 	idle     time.Duration
 	slots    *semaphore.Weighted
 }
@@ -50,7 +54,7 @@ type streamConn interface {
 func (l listening) stream(network string, s streamSocket) *streamListener {
 	return &streamListener{
 		network: network, self: l.self, log: l.log, listener: s, shard: l.shard(network),
-		idle: l.cfg.TCPIdle, slots: semaphore.NewWeighted(int64(l.cfg.TCPConns)),
+		pace: streamPace(network), idle: l.cfg.TCPIdle, slots: semaphore.NewWeighted(int64(l.cfg.TCPConns)),
 	}
 }
 
@@ -100,12 +104,30 @@ func (l *streamListener) run(ctx context.Context) error {
 	}
 }
 
+// streamPace says how long the reader of a connection may rest; a line may miss a
+// flush by so much. It begins without a rest: one in which a sender fills the buffer
+// shuts TCP's window, and the sender may be seconds in finding it open again.
+// Measured, processor time of a million single lines at 50,000 a second over TCP:
+// 4.1 s with rests of 1 ms, 2.9 s with 10. A unix socket's buffer is full after 277
+// single lines, and clients that don't wait drop the next.
+func streamPace(network string) pace {
+	p := newPace(128<<10, func(bytes int) int { return bytes }) // net.ipv4.tcp_rmem
+	if network == "tcp" {
+		p.longest = tcpRest
+	}
+	p.length = restLeast
+	return p
+}
+
 // serve reads one connection to its end; when ctx is done, what it still holds.
 func (l *streamListener) serve(ctx context.Context, conn streamConn) {
 	defer conn.Close()
 	interrupted, stop := interrupt(ctx, conn)
 	defer stop()
 	in := newInput(l.shard, l.network == "unix")
+	pace := l.pace
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	var before time.Time
 	for {
 		now := time.Now()
@@ -115,12 +137,13 @@ func (l *streamListener) serve(ctx context.Context, conn streamConn) {
 			in.end(l.drain(conn, in))
 			return
 		}
-		// As with datagrams: one wake-up for what a busy client sends in a millisecond.
-		if now.Sub(before) < 2*rest {
-			time.Sleep(rest)
+		// As with datagrams: one wake-up for what a busy client sends meanwhile.
+		if now.Sub(before) < 2*pace.longest && !in.filled {
+			pause(ctx, timer, pace.next())
 		}
 		before = now
 		err := in.read(conn.Read)
+		pace.count(in.last)
 		switch {
 		case err == nil || ctx.Err() != nil:
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -131,6 +154,18 @@ func (l *streamListener) serve(ctx context.Context, conn streamConn) {
 			in.end(err)
 			return
 		}
+	}
+}
+
+// pause waits for d, or until ctx is done.
+func pause(ctx context.Context, timer *time.Timer, d time.Duration) {
+	if d == 0 {
+		return
+	}
+	timer.Reset(d)
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -176,6 +211,8 @@ type input struct {
 	shard   *shard
 	framing framing
 	buf     []byte // it grows with what comes, so that many silent connections are cheap
+	last    int    // bytes of the last read
+	filled  bool   // buf, by the last read: there may be more
 	over    bool   // the line is too long: all up to its end is passed over
 	skip    int64  // bytes to come of a frame that is too long
 }
@@ -197,6 +234,7 @@ func (in *input) read(from func([]byte) (int, error)) error {
 	in.grow()
 	n, err := from(in.buf[len(in.buf):cap(in.buf)])
 	in.buf = in.buf[:len(in.buf)+n]
+	in.last, in.filled = n, len(in.buf) == cap(in.buf)
 	if in.framing == unknown && len(in.buf) >= frameHead {
 		in.framing = framingOf(in.buf)
 	}
