@@ -23,7 +23,7 @@ func quiet() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)
 
 // start runs a relay for the length of the test, or until stop is called; stop
 // returns what Run returned.
-func start(t *testing.T, cfg Config, sinks ...sink) (r *Relay, stop func() error) {
+func start(t testing.TB, cfg Config, sinks ...sink) (r *Relay, stop func() error) {
 	t.Helper()
 	r, err := New(cfg, quiet())
 	if err != nil {
@@ -48,7 +48,7 @@ func start(t *testing.T, cfg Config, sinks ...sink) (r *Relay, stop func() error
 
 // eventually waits until ok, which is how one waits for the kernel and for other
 // processes.
-func eventually(t *testing.T, what string, ok func() bool) {
+func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.After(20 * time.Second)
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -65,7 +65,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // value returns one number of the relay's /metrics: a counter, a gauge, or a
 // histogram's count. labels are "name=value", comma-separated. A series that is
 // not there is −1.
-func value(t *testing.T, r *Relay, name, labels string) float64 {
+func value(t testing.TB, r *Relay, name, labels string) float64 {
 	t.Helper()
 	m := find(t, r, name, labels)
 	switch {
@@ -79,7 +79,7 @@ func value(t *testing.T, r *Relay, name, labels string) float64 {
 	return m.Gauge.GetValue()
 }
 
-func find(t *testing.T, r *Relay, name, labels string) *dto.Metric {
+func find(t testing.TB, r *Relay, name, labels string) *dto.Metric {
 	t.Helper()
 	families, err := r.Gatherer().Gather()
 	if err != nil {
@@ -103,7 +103,7 @@ func find(t *testing.T, r *Relay, name, labels string) *dto.Metric {
 }
 
 // expect compares numbers of /metrics: name or name{labels} → value.
-func expect(t *testing.T, r *Relay, want map[string]float64) {
+func expect(t testing.TB, r *Relay, want map[string]float64) {
 	t.Helper()
 	for series, w := range want {
 		name, labels, _ := strings.Cut(strings.TrimSuffix(series, "}"), "{")

@@ -205,17 +205,18 @@ func drain(read func() error) error {
 
 // pace says how long a reader rests. Being woken for each datagram costs more than
 // reading it; after a rest there is a batch again, and the socket's queue holds
-// what comes meanwhile. It rests a millisecond, and less by halves when the queue
-// was found more than half full.
+// what comes meanwhile. It rests for the longest time that it may, and less by halves
+// when the queue was found more than half full.
 type pace struct {
 	capacity int
-	cost     func(bytes int) int // what a datagram takes of it
-	queued   int                 // found since the last rest
+	cost     func(bytes int) int // what a datagram, or a read of a stream, takes of it
+	longest  time.Duration
+	queued   int // found since the last rest
 	length   time.Duration
 }
 
 func newPace(capacity int, cost func(int) int) pace {
-	return pace{capacity: capacity, cost: cost, length: rest}
+	return pace{capacity: capacity, cost: cost, longest: rest, length: rest}
 }
 
 // restLeast is the shortest rest. A queue that fills in twice that is read without any.
@@ -223,19 +224,27 @@ const restLeast = rest / 32
 
 func (p *pace) count(bytes int) { p.queued += p.cost(bytes) }
 
-// rest sleeps, once the queue has been read empty. It returns false instead if
-// there is no time for it.
-func (p *pace) rest() bool {
+// next says how long to rest, once the queue has been read empty; 0 is that there is
+// no time for it.
+func (p *pace) next() time.Duration {
 	switch {
 	case p.queued > p.capacity/2:
 		p.length = max(p.length/2, restLeast)
 	case p.queued <= p.capacity/8:
-		p.length = min(2*p.length, rest)
+		p.length = min(2*p.length, p.longest)
 	}
 	p.queued = 0
 	if p.length == restLeast {
-		return false
+		return 0
 	}
-	sleep(p.length)
-	return true
+	return p.length
+}
+
+// rest sleeps so long. It returns false if there is no time for it.
+func (p *pace) rest() bool {
+	d := p.next()
+	if d > 0 {
+		sleep(d)
+	}
+	return d > 0
 }

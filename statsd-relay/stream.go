@@ -24,6 +24,9 @@ import (
 // passed over up to its end, and counted as one bad line.
 const lineLimit = 64 << 10
 
+// tcpRest is the longest rest of a TCP connection's reader.
+const tcpRest = 10 * time.Millisecond
+
 // streamListener reads lines from connections, which end with a newline or with
 // the connection.
 type streamListener struct {
@@ -34,6 +37,7 @@ type streamListener struct {
 	listener streamSocket
 	file     socketFile
 	shard    *shard
+	pace     pace // of each connection
 	idle     time.Duration
 	slots    *semaphore.Weighted
 
@@ -56,7 +60,7 @@ type stream struct {
 func (l listening) stream(network, address string, s streamSocket) *streamListener {
 	return &streamListener{
 		network: network, address: address, self: l.self, log: l.log, listener: s, shard: l.shard(network),
-		idle: l.cfg.TCPIdle, slots: semaphore.NewWeighted(int64(l.cfg.TCPConns)),
+		pace: streamPace(network), idle: l.cfg.TCPIdle, slots: semaphore.NewWeighted(int64(l.cfg.TCPConns)),
 	}
 }
 
@@ -101,6 +105,21 @@ func (l *streamListener) run(ctx context.Context) error {
 			serve(s)
 		}
 	})
+}
+
+// streamPace says how long the reader of a connection may rest; a line may miss a
+// flush by so much. It begins without a rest: one in which a sender fills the buffer
+// shuts TCP's window, and the sender may be seconds in finding it open again.
+// Measured, processor time of a million single lines at 50,000 a second over TCP:
+// 4.1 s with rests of 1 ms, 2.9 s with 10. A unix socket's buffer is full after 277
+// single lines, and clients that don't wait drop the next.
+func streamPace(network string) pace {
+	p := newPace(128<<10, func(bytes int) int { return bytes }) // net.ipv4.tcp_rmem
+	if network == "tcp" {
+		p.longest = tcpRest
+	}
+	p.length = restLeast
+	return p
 }
 
 // begin counts a connection in. If there are too many it is closed, and nil returned.
@@ -150,6 +169,9 @@ func (l *streamListener) read(ctx context.Context, s *stream) bool {
 	conn, in := s.conn, s.in
 	interrupted, stop := interrupt(ctx, conn)
 	defer stop()
+	pace := l.pace
+	timer := time.NewTimer(0)
+	defer timer.Stop()
 	var before time.Time
 	for {
 		now := time.Now()
@@ -162,12 +184,13 @@ func (l *streamListener) read(ctx context.Context, s *stream) bool {
 			in.end(l.drain(conn, in))
 			return false
 		}
-		// As with datagrams: one wake-up for what a busy client sends in a millisecond.
-		if now.Sub(before) < 2*rest {
-			time.Sleep(rest)
+		// As with datagrams: one wake-up for what a busy client sends meanwhile.
+		if now.Sub(before) < 2*pace.longest && !in.filled {
+			pause(ctx, timer, pace.next())
 		}
 		before = now
 		err := in.read(conn.Read)
+		pace.count(in.last)
 		switch {
 		case err == nil || ctx.Err() != nil:
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -178,6 +201,18 @@ func (l *streamListener) read(ctx context.Context, s *stream) bool {
 			in.end(err)
 			return false
 		}
+	}
+}
+
+// pause waits for d, or until ctx is done.
+func pause(ctx context.Context, timer *time.Timer, d time.Duration) {
+	if d == 0 {
+		return
+	}
+	timer.Reset(d)
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 
@@ -223,6 +258,8 @@ type input struct {
 	shard   *shard
 	framing framing
 	buf     []byte // it grows with what comes, so that many silent connections are cheap
+	last    int    // bytes of the last read
+	filled  bool   // buf, by the last read: there may be more
 	over    bool   // the line is too long: all up to its end is passed over
 	skip    int64  // bytes to come of a frame that is too long
 }
@@ -244,6 +281,7 @@ func (in *input) read(from func([]byte) (int, error)) error {
 	in.grow()
 	n, err := from(in.buf[len(in.buf):cap(in.buf)])
 	in.buf = in.buf[:len(in.buf)+n]
+	in.last, in.filled = n, len(in.buf) == cap(in.buf)
 	if in.framing == unknown && len(in.buf) >= frameHead {
 		in.framing = framingOf(in.buf)
 	}
