@@ -66,6 +66,7 @@ func (c *console) run(ctx context.Context) error {
 			time.Sleep(10 * time.Millisecond)
 			continue
 		case !c.slots.TryAcquire(1):
+			c.relay.self.adminRefused.Inc()
 			conn.Close()
 			continue
 		}
