@@ -196,6 +196,18 @@ func TestAFileInASocketsPlaceStays(t *testing.T) {
 	})
 }
 
+func TestADatagramThatIsTooLongLosesButItsEnd(t *testing.T) {
+	t.Parallel()
+	r, _ := start(t, unixWays["unixgram"](filepath.Join(socketDir(t), "s")))
+	conn := dial(t, r, "unixgram")
+	// 65,536 = 3 + 4,368 × 15 + 13: what is cut would be a good line, but of another rate.
+	send(t, conn, "\n\n\n%s", strings.Repeat("long:1|c|@0.25\n", 5000))
+	send(t, conn, "%s", strings.Repeat("x", datagram+1))
+	send(t, conn, "after:1|c")
+	eventually(t, "the datagram behind", func() bool { return value(t, r, "after", "") == 1 })
+	expect(t, r, map[string]float64{"long": 4368 * 4, "relay_bad_lines_total{reason=cut_line}": 2, "relay_bad_lines_total{reason=no_value}": 0})
+}
+
 // frame puts DogStatsD's length before a datagram.
 func frame(datagram string) []byte {
 	return append(binary.LittleEndian.AppendUint32(nil, uint32(len(datagram))), datagram...)
