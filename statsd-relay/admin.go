@@ -52,6 +52,7 @@ func (c *console) run(ctx context.Context) error {
 	defer conns.Wait()
 	return accept(ctx, c.listener, c.relay.log, c.close, func(conn net.Conn) {
 		if !c.slots.TryAcquire(1) {
+			c.relay.self.adminRefused.Inc()
 			conn.Close()
 			return
 		}

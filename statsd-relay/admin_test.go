@@ -129,6 +129,9 @@ func TestTheConsoleIsBounded(t *testing.T) {
 	if _, err := dialAdmin(t, r).Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("one too many reads %v, want its end", err)
 	}
+	if got := value(t, r, "relay_admin_refused_total", ""); got < 1 { // a place may have been awaited, too
+		t.Errorf("%v refused connections are counted", got)
+	}
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"addons/statsd-relay/handover"
+	"addons/statsd-relay/statsd"
 )
 
 const (
@@ -162,11 +164,23 @@ func (r *packetReader) read(b *datagrams, wait bool) (int, error) {
 	r.shard.mu.Lock()
 	defer r.shard.mu.Unlock()
 	for i := range n {
-		d := b.at(i)
-		r.pace.count(len(d))
-		r.shard.read(d)
+		r.take(b.at(i))
 	}
 	return n, err
+}
+
+// take takes in one datagram. One of a unix socket may be longer than the buffer: its
+// last line was cut then, perhaps in the middle of a number. The shard is locked.
+func (r *packetReader) take(d []byte) {
+	r.pace.count(len(d))
+	if len(d) < datagram {
+		r.shard.read(d)
+		return
+	}
+	whole := bytes.LastIndexByte(d, '\n') + 1
+	r.shard.read(d[:whole])
+	r.shard.planes[r.shard.live].started++
+	r.shard.refuse(statsd.CutLine, d[whole:])
 }
 
 // drain reads until nothing comes any more. It asks the socket, not the clock:

@@ -36,6 +36,8 @@ type self struct {
 	reserved  *metrics.Gauge
 	dropped   *metrics.Gauge
 
+	adminRefused *metrics.Counter
+
 	reloadGood *metrics.Gauge
 	reloadTime *metrics.Gauge
 
@@ -100,6 +102,7 @@ func (s *self) declareInput(reg *metrics.Registry) {
 	s.conns = reg.Gauge(metrics.Desc{Name: "relay_tcp_connections", Help: "Open connections of senders, over TCP and unix stream sockets."}).With()
 	s.refused = counter("relay_tcp_refused_total", "Such connections closed at once because there were too many.").With()
 	s.idle = counter("relay_tcp_idle_total", "Such connections closed because they were silent for too long.").With()
+	s.adminRefused = reg.Counter(metrics.Desc{Name: "relay_admin_refused_total", Help: "Connections to the management console closed at once because there were too many.", Debug: true}).With()
 }
 
 func (s *self) declareSeries(reg *metrics.Registry) {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // unixWays are the transports of unix sockets, each with a Config that listens at a path by it.
@@ -194,6 +196,18 @@ func TestAFileInASocketsPlaceStays(t *testing.T) {
 	})
 }
 
+func TestADatagramThatIsTooLongLosesButItsEnd(t *testing.T) {
+	t.Parallel()
+	r, _ := start(t, unixWays["unixgram"](filepath.Join(socketDir(t), "s")))
+	conn := dial(t, r, "unixgram")
+	// 65,536 = 3 + 4,368 × 15 + 13: what is cut would be a good line, but of another rate.
+	send(t, conn, "\n\n\n%s", strings.Repeat("long:1|c|@0.25\n", 5000))
+	send(t, conn, "%s", strings.Repeat("x", datagram+1))
+	send(t, conn, "after:1|c")
+	eventually(t, "the datagram behind", func() bool { return value(t, r, "after", "") == 1 })
+	expect(t, r, map[string]float64{"long": 4368 * 4, "relay_bad_lines_total{reason=cut_line}": 2, "relay_bad_lines_total{reason=no_value}": 0})
+}
+
 // frame puts DogStatsD's length before a datagram.
 func frame(datagram string) []byte {
 	return append(binary.LittleEndian.AppendUint32(nil, uint32(len(datagram))), datagram...)
@@ -287,9 +301,12 @@ func TestTheEndReadsWhatUnixSocketsHold(t *testing.T) {
 		s.mu.Lock()
 	}
 	const held = 10 // net.unix.max_dgram_qlen
-	for range held {
+	for i := range 1 + held {
 		send(t, stream, "stream:1|c\n")
 		send(t, dgram, "dgram:1|c")
+		if i == 0 {
+			eventually(t, "both readers to wait for the lock", func() bool { return outstanding(t, stream) == 0 && outstanding(t, dgram) == 0 })
+		}
 	}
 	cancel()
 	for _, s := range shards {
@@ -302,7 +319,20 @@ func TestTheEndReadsWhatUnixSocketsHold(t *testing.T) {
 	for _, p := range kept.flushes[len(kept.flushes)-1].counters {
 		got[p.key] = p.value
 	}
-	if got["stream"] != held || got["dgram"] != held {
-		t.Errorf("the last flush has %v, want %d of stream and dgram", got, held)
+	if got["stream"] != 1+held || got["dgram"] != 1+held {
+		t.Errorf("the last flush has %v, want %d of stream and dgram", got, 1+held)
 	}
+}
+
+// outstanding is how much memory what conn has sent takes until it is read.
+func outstanding(t *testing.T, conn net.Conn) (bytes int) {
+	t.Helper()
+	err := control(conn.(*net.UnixConn), func(fd int) (err error) {
+		bytes, err = unix.IoctlGetInt(fd, unix.TIOCOUTQ)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return bytes
 }

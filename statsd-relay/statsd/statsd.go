@@ -81,7 +81,7 @@ const (
 	LongLine            // a line longer than the stream's limit
 	Event               // a DogStatsD event: no metric
 	ServiceCheck        // a DogStatsD service check: no metric
-	CutLine             // a stream that ended within a line
+	CutLine             // a stream that ended within a line, or a datagram longer than is read
 )
 
 // Reasons lists every Reason but OK.
