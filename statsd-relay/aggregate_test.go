@@ -223,8 +223,13 @@ func TestFlushesFallOnTheIntervalsMultiples(t *testing.T) {
 // keepingSink keeps its flushes.
 type keepingSink struct{ flushes []*flush }
 
+func (k *keepingSink) send(f *flush) {
+	kept := &flush{at: f.at, interval: f.interval}
+	kept.add(f)
+	k.flushes = append(k.flushes, kept)
+}
+
 func (k *keepingSink) name() string                               { return "kept" }
-func (k *keepingSink) send(f *flush)                              { k.flushes = append(k.flushes, f) }
 func (k *keepingSink) run(context.Context, context.Context) error { return nil }
 func (k *keepingSink) wait(context.Context) error                 { return nil }
 func (k *keepingSink) status() sinkStatus                         { return sinkStatus{} }
