@@ -160,3 +160,10 @@ func (a *aggregator) flushed(at time.Time) *flush {
 	})
 	return all
 }
+
+// rendered is f as carbon gets it.
+func rendered(f *flush, n names) []byte {
+	w := plaintext{names: n}
+	lines, _ := w.render(f)
+	return lines
+}
