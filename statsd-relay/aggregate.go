@@ -47,6 +47,7 @@ type aggregator struct {
 	prom     *exposition
 	top      []keyRate // of the last flush
 	values   []float64 // for a timer at a time
+	made     flush     // the piece that is made; its memory serves each in turn
 
 	// Counts of the interval that etsy's statsd sends as its own.
 	badLines, packets, lines int64
@@ -279,7 +280,8 @@ func prefixOf(key string) string {
 }
 
 // flush is a piece of what one interval came to, for the sinks: some of its series,
-// and in the last piece what etsy's statsd says about itself. It is not changed any more.
+// and in the last piece what etsy's statsd says about itself. A sink has it until its
+// send returns: the next piece takes its memory. See add.
 type flush struct {
 	at       time.Time
 	interval time.Duration
@@ -288,6 +290,7 @@ type flush struct {
 	gauges   []point
 	sets     []point
 	timers   []timerPoint
+	stats    []stat // the timers'
 	stamped  []stampedPoint
 
 	last                     bool // of the interval; the rest is for it alone
@@ -295,6 +298,21 @@ type flush struct {
 	badLines, packets, lines int64
 	took                     time.Duration // to compute it
 	late                     time.Duration // behind the interval
+}
+
+// add adds a copy of what piece has of series.
+func (f *flush) add(piece *flush) {
+	f.counters, f.gauges = append(f.counters, piece.counters...), append(f.gauges, piece.gauges...)
+	f.sets, f.stamped = append(f.sets, piece.sets...), append(f.stamped, piece.stamped...)
+	for _, t := range piece.timers {
+		f.timer(t.key, append(f.stats, t.stats...))
+	}
+}
+
+// timer adds a timer, whose stats are what stats has more than f.stats.
+func (f *flush) timer(key string, stats []stat) {
+	f.timers = append(f.timers, timerPoint{key, stats[len(f.stats):len(stats):len(stats)]})
+	f.stats = stats
 }
 
 // points returns of how many series f has points.
@@ -361,7 +379,15 @@ func (a *aggregator) flush(at time.Time, emit func(*flush)) {
 	a.sweep()
 }
 
-func (a *aggregator) piece(at time.Time) *flush { return &flush{at: at, interval: a.cfg.Flush} }
+// piece begins a piece, in the memory of the one before.
+func (a *aggregator) piece(at time.Time) *flush {
+	f := &a.made
+	*f = flush{
+		at: at, interval: a.cfg.Flush, counters: f.counters[:0], gauges: f.gauges[:0], sets: f.sets[:0],
+		timers: f.timers[:0], stats: f.stats[:0], stamped: f.stamped[:0],
+	}
+	return f
+}
 
 // end adds the series' numbers to f and begins its next interval.
 func (a *aggregator) end(s *series, f *flush, now time.Time) {
@@ -388,27 +414,27 @@ func (a *aggregator) end(s *series, f *flush, now time.Time) {
 		s.metric.settle(n)
 	case timers:
 		if shown {
-			f.timers = append(f.timers, timerPoint{s.key, a.stats(s)})
+			f.timer(s.key, a.stats(f.stats, s))
 		}
 		s.value, s.first = 0, 0
 	}
 	s.samples, s.extra = 0, nil
 }
 
-// stats computes a timer's numbers.
-func (a *aggregator) stats(s *series) []stat {
+// stats appends a timer's numbers.
+func (a *aggregator) stats(to []stat, s *series) []stat {
 	a.values = a.pool.values(a.values[:0], s.first)
 	d := distribution{values: a.values, weight: s.value}
 	if s.extra != nil {
 		d.rest = s.extra.rest
 	}
-	all := d.stats(make([]stat, 0, 9+5*len(a.percentiles)), a.percentiles, a.cfg.Flush.Seconds())
+	to = d.stats(to, a.percentiles, a.cfg.Flush.Seconds())
 	for _, h := range a.histograms {
 		if strings.Contains(s.key, h.metric) {
-			return d.count(all, h)
+			return d.count(to, h)
 		}
 	}
-	return all
+	return to
 }
 
 func (a *aggregator) expire(s *series) {

@@ -223,8 +223,13 @@ func TestFlushesFallOnTheIntervalsMultiples(t *testing.T) {
 // keepingSink keeps its flushes.
 type keepingSink struct{ flushes []*flush }
 
+func (k *keepingSink) send(f *flush) {
+	kept := &flush{at: f.at, interval: f.interval}
+	kept.add(f)
+	k.flushes = append(k.flushes, kept)
+}
+
 func (k *keepingSink) name() string                               { return "kept" }
-func (k *keepingSink) send(f *flush)                              { k.flushes = append(k.flushes, f) }
 func (k *keepingSink) run(context.Context, context.Context) error { return nil }
 func (k *keepingSink) wait(context.Context) error                 { return nil }
 func (k *keepingSink) status() sinkStatus                         { return sinkStatus{} }
@@ -295,13 +300,15 @@ func BenchmarkAggregateKnownKeys(b *testing.B) {
 
 func BenchmarkFlush10000Timers(b *testing.B) {
 	a, s := aggregate(b, Config{})
+	w := plaintext{names: Naming{}.names()}
+	b.ReportAllocs()
 	for b.Loop() {
 		b.StopTimer()
 		for i := range 10_000 {
 			s.take(fmt.Appendf(nil, "bench.t.k%05d:%d|ms:%d|ms:%d|ms:%d|ms:%d|ms", i, i, i+7, i%13, i%101, i*3))
 		}
 		b.StartTimer()
-		renderPlaintext(a.flushed(time.Unix(0, 0)), Naming{}.names())
+		a.flush(time.Unix(0, 0), func(f *flush) { w.render(f) })
 	}
 }
 
@@ -351,7 +358,7 @@ func TestAStampedPointIsOfItsOwnTime(t *testing.T) {
 	a, s := aggregate(t, Config{MaxSeries: 2})
 	s.take([]byte("c:2|c|T1000\nc:3|c|@0.5|T1000\nc:1|c|T1010\nc:7|c"))
 	f := a.flushed(time.Unix(2000, 0))
-	lines, _ := renderPlaintext(f, Naming{}.names())
+	lines := rendered(f, Naming{}.names())
 	for _, want := range []string{"stats_counts.c 8 1000\n", "stats_counts.c 1 1010\n", "stats_counts.c 7 2000\n"} {
 		if !strings.Contains(string(lines), want) {
 			t.Errorf("no %q in\n%s", want, lines)

@@ -181,7 +181,7 @@ func relayed(t *testing.T, cfg Config, rounds [][][]byte) (flushes []string) {
 			s.take(d)
 		}
 		at = at.Add(cfg.Flush)
-		rendered, _ := renderPlaintext(a.flushed(at), cfg.Naming.names())
+		rendered := rendered(a.flushed(at), cfg.Naming.names())
 		flushes = append(flushes, string(rendered))
 	}
 	return flushes

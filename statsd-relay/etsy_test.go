@@ -30,7 +30,7 @@ func TestEtsyNumbers(t *testing.T) {
 			for some := range slices.Chunk(lines, 10) {
 				s.take([]byte(strings.Join(some, "\n")))
 			}
-			rendered, _ := renderPlaintext(a.flushed(time.Unix(1357000000, 0)), c.naming.names())
+			rendered := rendered(a.flushed(time.Unix(1357000000, 0)), c.naming.names())
 			compare(t, points(t, readFile(t, c.recorded)), points(t, string(rendered)))
 		})
 	}
@@ -100,7 +100,7 @@ func TestIdleSeriesAreZeroAsEtsysAre(t *testing.T) {
 		a, s := aggregate(t, Config{DeleteIdle: c.deleteIdle})
 		s.take([]byte("a:1|c\nt:3|ms\ng:5|g\nu:x|s"))
 		a.flushed(time.Unix(10, 0))
-		rendered, _ := renderPlaintext(a.flushed(time.Unix(20, 0)), Naming{}.names())
+		rendered := rendered(a.flushed(time.Unix(20, 0)), Naming{}.names())
 		var got []string
 		for line := range strings.Lines(string(rendered)) {
 			if !strings.Contains(line, "statsd.") {

@@ -60,13 +60,13 @@ func (g Graphite) carbon() carbon.Config {
 // graphite renders flushes for carbons.
 type graphite struct {
 	cluster *carbon.Cluster
-	names   names
+	lines   plaintext // for a piece at a time
 	self    *self
 	called  map[string]string // in metrics, by address
 }
 
 func newGraphite(cfg Config, self *self, log *slog.Logger) (*graphite, error) {
-	g := &graphite{names: cfg.Naming.names(), self: self, called: map[string]string{}}
+	g := &graphite{lines: plaintext{names: cfg.Naming.names()}, self: self, called: map[string]string{}}
 	alone := len(cfg.Graphite.Addresses) == 1
 	instruments := func(address string) carbon.Metrics {
 		g.called[address] = g.name()
@@ -86,7 +86,7 @@ func newGraphite(cfg Config, self *self, log *slog.Logger) (*graphite, error) {
 func (g *graphite) name() string { return "graphite" }
 
 func (g *graphite) send(f *flush) {
-	lines, points := renderPlaintext(f, g.names)
+	lines, points := g.lines.render(f)
 	g.cluster.Send(carbon.Batch{At: f.at, More: !f.last, Lines: lines, Points: points})
 }
 

@@ -19,7 +19,7 @@ type latest struct {
 
 func newLatest() *latest { return &latest{some: make(chan struct{}, 1)} }
 
-// put takes a piece. With the last, the flush waits, and put returns the one whose
+// put takes a copy of a piece. With the last, the flush waits, and put returns the one whose
 // place it takes.
 func (l *latest) put(piece *flush) (dropped *flush) {
 	l.mu.Lock()
@@ -27,14 +27,10 @@ func (l *latest) put(piece *flush) (dropped *flush) {
 	if l.pieces == nil {
 		l.pieces = &flush{at: piece.at, interval: piece.interval}
 	}
-	w := l.pieces
-	w.counters, w.gauges = append(w.counters, piece.counters...), append(w.gauges, piece.gauges...)
-	w.sets, w.timers = append(w.sets, piece.sets...), append(w.timers, piece.timers...)
-	w.stamped = append(w.stamped, piece.stamped...)
-	if !piece.last {
+	if l.pieces.add(piece); !piece.last {
 		return nil
 	}
-	dropped, l.flush, l.pieces = l.flush, w, nil
+	dropped, l.flush, l.pieces = l.flush, l.pieces, nil
 	select {
 	case l.some <- struct{}{}:
 	default:

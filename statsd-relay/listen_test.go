@@ -227,7 +227,7 @@ func TestNumbersThatAreNoneChangeNothing(t *testing.T) {
 		"relay_bad_lines_total{reason=bad_rate}":     2,
 		"relay_bad_lines_total{reason=negative}":     1,
 	})
-	rendered, _ := renderPlaintext(r.agg.flushed(time.Unix(10, 0)), Naming{}.names())
+	rendered := rendered(r.agg.flushed(time.Unix(10, 0)), Naming{}.names())
 	if text := string(rendered); strings.Contains(text, "NaN") || strings.Contains(text, "Inf") {
 		t.Errorf("Graphite would get %s", text)
 	}

@@ -152,15 +152,18 @@ func (s *shard) take(b []byte) {
 
 // flushed is the aggregator's flush in one piece.
 func (a *aggregator) flushed(at time.Time) *flush {
-	var all *flush
+	all := &flush{}
 	a.flush(at, func(f *flush) {
-		if all != nil {
-			f.counters = append(all.counters, f.counters...)
-			f.gauges = append(all.gauges, f.gauges...)
-			f.sets = append(all.sets, f.sets...)
-			f.timers = append(all.timers, f.timers...)
-		}
-		all = f
+		all.add(f)
+		all.at, all.interval, all.last, all.series = f.at, f.interval, f.last, f.series
+		all.badLines, all.packets, all.lines, all.took, all.late = f.badLines, f.packets, f.lines, f.took, f.late
 	})
 	return all
+}
+
+// rendered is f as carbon gets it.
+func rendered(f *flush, n names) []byte {
+	w := plaintext{names: n}
+	lines, _ := w.render(f)
+	return lines
 }

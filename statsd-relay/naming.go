@@ -63,7 +63,8 @@ func (n Naming) names() names {
 	return out
 }
 
-// plaintext writes flushes in carbon's plaintext protocol: "path value time".
+// plaintext writes flushes in carbon's plaintext protocol: "path value time". Its
+// memory is used for each in turn.
 type plaintext struct {
 	names  names
 	out    []byte
@@ -71,10 +72,10 @@ type plaintext struct {
 	points int
 }
 
-// renderPlaintext renders f. Tags stand behind the whole path, as carbon wants them.
-func renderPlaintext(f *flush, n names) (lines []byte, points int) {
-	w := &plaintext{names: n, time: lineEnd(f.at.Unix())}
-	w.out = make([]byte, 0, 128*(2*len(f.counters)+len(f.gauges)+len(f.sets)+8)+1024*len(f.timers)) // or a little more
+// render renders f. Tags stand behind the whole path, as carbon wants them.
+func (w *plaintext) render(f *flush) (lines []byte, points int) {
+	n := w.names
+	w.out, w.points, w.time = w.out[:0], 0, lineEnd(f.at.Unix())
 	seconds := f.interval.Seconds()
 	for _, p := range f.counters {
 		w.counter(p.key, p.value, seconds)

@@ -61,7 +61,7 @@ func worstError(t *testing.T, n, kept int, sample func(*rand.Rand) float64) (wor
 		sorted = append(sorted, v)
 	}
 	slices.Sort(sorted)
-	rendered, _ := renderPlaintext(a.flushed(time.Unix(10, 0)), Naming{}.names())
+	rendered := rendered(a.flushed(time.Unix(10, 0)), Naming{}.names())
 	got := points(t, string(rendered))
 	for _, p := range percentiles {
 		// Nearest rank, rounded half up, as statsd's timers define it: docs/metric_types.md.

@@ -259,7 +259,7 @@ func TestASuccessorGoesOnWithWhatThePredecessorKnew(t *testing.T) {
 		t.Errorf("/metrics was\n%s\nand is\n%s", wantPage, got)
 	}
 	sendAll(t, relays.now, conn, 1, func(int) []byte { return []byte(all) })
-	if got := rendered(relays.now.agg.flushed(time.Unix(10, 0))); got != alone {
+	if got := inOrder(relays.now.agg.flushed(time.Unix(10, 0))); got != alone {
 		t.Errorf("with a hand-over between the halves the flush is\n%s\nwithout one\n%s", got, alone)
 	}
 	if before.Successor() != os.Getpid() {
@@ -280,13 +280,13 @@ func flushOf(t *testing.T, cfg Config, datagrams ...string) string {
 		a.merge() // as a hand-over, or a scrape, does
 		a.mu.Unlock()
 	}
-	return rendered(a.flushed(time.Unix(10, 0)))
+	return inOrder(a.flushed(time.Unix(10, 0)))
 }
 
-// rendered are the lines of a flush in order, but for how long it took.
-func rendered(f *flush) string {
+// inOrder are the lines of a flush in order, but for how long it took.
+func inOrder(f *flush) string {
 	f.took, f.late = 0, 0
-	lines, _ := renderPlaintext(f, Naming{}.names())
+	lines := rendered(f, Naming{}.names())
 	all := strings.Split(string(lines), "\n")
 	slices.Sort(all)
 	return strings.Join(all, "\n")

@@ -38,6 +38,7 @@ type entry struct {
 	points int
 	state  state
 	resend bool // it was sent before; the connection broke
+	read   bool // its lines are on their way to disk
 	echo   bool // it was sent as new, and goes out again behind what is older
 	sentAt time.Time
 	large  bool // for the disk
@@ -62,6 +63,8 @@ type backlog struct {
 	flying  *entry   // being sent
 	unread  []*entry // sent over this connection, not settled
 	memory  int64    // bytes of lines
+	reading []*entry // whose lines are on their way to disk
+	spare   [][]byte // memory of lines that are needed no more
 	changed chan struct{}
 	counts  counts
 }
@@ -93,7 +96,7 @@ func (q *backlog) restore(entries []*entry, first uint64) {
 	}
 }
 
-// push adds b at the end, and drops what has to go for it. resend says whether it
+// push adds a copy of b at the end, and drops what has to go for it. resend says whether it
 // was sent before.
 func (q *backlog) push(b Batch, resend bool) {
 	q.mu.Lock()
@@ -102,7 +105,7 @@ func (q *backlog) push(b Batch, resend bool) {
 	if n := len(q.entries); n == 0 || !q.entries[n-1].at.Equal(b.At) {
 		q.times++
 	}
-	e := &entry{seq: q.seq, time: q.times, at: b.At, more: b.More, lines: b.Lines, size: len(b.Lines), points: b.Points, resend: resend}
+	e := &entry{seq: q.seq, time: q.times, at: b.At, more: b.More, lines: q.copy(b.Lines), size: len(b.Lines), points: b.Points, resend: resend}
 	q.entries = append(q.entries, e)
 	q.memory += int64(e.size)
 	q.count(e, 1)
@@ -159,7 +162,16 @@ func (q *backlog) free(e *entry) {
 		q.counts.memory -= int64(e.size)
 		q.counts.disk += int64(e.size)
 	}
+	q.forget(e)
+}
+
+// forget leaves e without lines in memory. Those that someone may still read are not
+// used again.
+func (q *backlog) forget(e *entry) {
 	q.memory -= int64(e.size)
+	if e != q.flying && !e.read {
+		q.recycle(e.lines)
+	}
 	e.lines = nil
 }
 
@@ -185,8 +197,7 @@ func (q *backlog) finish(e *entry) {
 		q.count(e, -1)
 	}
 	if e.lines != nil {
-		q.memory -= int64(e.size)
-		e.lines = nil
+		q.forget(e)
 	}
 	if e.segment != nil && e.state != done {
 		e.segment.open--
@@ -331,6 +342,7 @@ func (q *backlog) leave() (all []Waiting) {
 	for _, e := range q.entries {
 		if e.state == waiting && e.segment == nil {
 			all = append(all, Waiting{Batch{e.at, e.more, e.lines, e.points}, e.resend || e.echo})
+			e.read = true // by the other
 			q.finish(e)
 		}
 	}
@@ -376,10 +388,11 @@ func (q *backlog) since() time.Time {
 const keepMax = 4 << 20
 
 // unkept returns the oldest entries that wait and are not on disk, nor too large
-// for it, with their lines; none without a spool.
+// for it, with their lines, to be read until kept or unkept is called next.
 func (q *backlog) unkept() (entries []*entry, lines [][]byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.written()
 	if q.counts.unsafe == 0 {
 		return nil, nil
 	}
@@ -388,18 +401,29 @@ func (q *backlog) unkept() (entries []*entry, lines [][]byte) {
 		if e.state != waiting || e.segment != nil || e.large {
 			continue
 		}
+		e.read = true
 		entries, lines = append(entries, e), append(lines, e.lines)
 		if size += e.size; size >= keepMax {
 			break
 		}
 	}
+	q.reading = entries
 	return entries, lines
+}
+
+// written notes that nobody reads what unkept returned any more.
+func (q *backlog) written() {
+	for _, e := range q.reading {
+		e.read = false
+	}
+	q.reading = nil
 }
 
 // kept notes where entries are on disk.
 func (q *backlog) kept(places []place) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.written()
 	for _, p := range places {
 		e := p.entry
 		if e.state == waiting {

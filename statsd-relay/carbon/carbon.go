@@ -19,6 +19,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -81,7 +82,7 @@ func (c Config) nodes() ([]node, error) {
 type Batch struct {
 	At     time.Time
 	More   bool   // a further part of the same time follows; the last counts for all
-	Lines  []byte // "path value time\n" for each; tags are in the path as Graphite 1.1 has them. Not to be changed afterwards
+	Lines  []byte // "path value time\n" for each; tags are in the path as Graphite 1.1 has them
 	Points int
 }
 
@@ -106,6 +107,9 @@ type Cluster struct {
 	ring  *ring
 	dests []*destination
 	lock  *lock // nil without a spool
+
+	mu       sync.Mutex
+	dividing []Batch // by split
 }
 
 // New opens the spool, if there is one; an error says what to do about it. Each
@@ -135,27 +139,34 @@ func New(cfg Config, instruments func(address string) Metrics, log *slog.Logger)
 	return c, nil
 }
 
-// Send gives each carbon its part of b. It never waits.
+// Send gives each carbon a copy of its part of b. It never waits.
 func (c *Cluster) Send(b Batch) {
-	for i, part := range c.parts(b) {
+	c.divide(b, func(d *destination, part Batch) { d.push(part) })
+}
+
+// divide calls give with what of b each carbon gets; its lines are give's until it returns.
+func (c *Cluster) divide(b Batch, give func(d *destination, part Batch)) {
+	if len(c.dests) == 1 {
+		give(c.dests[0], b)
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, part := range c.split(b) {
 		if part.Points > 0 || !part.More {
-			c.dests[i].push(part)
+			give(c.dests[i], part)
 		}
 	}
 }
 
-// parts are what of b each carbon gets.
-func (c *Cluster) parts(b Batch) []Batch {
-	if len(c.dests) == 1 {
-		return []Batch{b}
-	}
-	return c.split(b)
-}
-
+// split parts b, in the memory of the batch before.
 func (c *Cluster) split(b Batch) []Batch {
-	parts := make([]Batch, len(c.dests))
+	if c.dividing == nil {
+		c.dividing = make([]Batch, len(c.dests))
+	}
+	parts := c.dividing
 	for i := range parts {
-		parts[i] = Batch{At: b.At, More: b.More, Lines: make([]byte, 0, len(b.Lines)*5/4/len(parts))}
+		parts[i] = Batch{At: b.At, More: b.More, Lines: parts[i].Lines[:0]}
 	}
 	for line := range bytes.Lines(b.Lines) {
 		path, _, _ := bytes.Cut(line, []byte(" "))
@@ -210,11 +221,7 @@ func (c *Cluster) Leave() (all []Waiting) {
 // Take adds what another Cluster has left, before c runs.
 func (c *Cluster) Take(left []Waiting) {
 	for _, w := range left {
-		for i, part := range c.parts(w.Batch) {
-			if part.Points > 0 || !part.More {
-				c.dests[i].backlog.push(part, w.Resend)
-			}
-		}
+		c.divide(w.Batch, func(to *destination, part Batch) { to.backlog.push(part, w.Resend) })
 	}
 	for _, d := range c.dests {
 		d.measure()
