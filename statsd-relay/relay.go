@@ -149,16 +149,17 @@ func (c Config) deletes(of class) bool {
 
 // Relay listens, aggregates and sends. Its methods are safe for concurrent use.
 type Relay struct {
-	cfg   atomic.Pointer[Config]
-	log   *slog.Logger
-	self  *self
-	agg   *aggregator
-	feed  *shard
-	bad   badLines
-	in    []listener
-	taps  []func() tap // make one for each reader
-	host  *host.Reader // nil: none
-	admin *console
+	cfg    atomic.Pointer[Config]
+	log    *slog.Logger
+	self   *self
+	agg    *aggregator
+	feed   *shard
+	bad    badLines
+	intake intake
+	in     []listener
+	taps   []func() tap // make one for each reader
+	host   *host.Reader // nil: none
+	admin  *console
 
 	flushing  sync.Mutex // one flush at a time, so that sinks get them in order
 	lastStamp int64
@@ -210,7 +211,8 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) {
 			return nil, errors.Join(err, r.Close())
 		}
 	}
-	r.self.reloaded(nil)
+	r.reloaded(nil)
+	r.intake.end(r.self)
 	return r, nil
 }
 
@@ -363,6 +365,7 @@ func (r *Relay) flushAt(at time.Time) {
 		}
 	})
 	r.agg.nextInterval()
+	r.intake.end(r.self)
 	r.self.flushed(time.Since(start))
 }
 
