@@ -159,12 +159,8 @@ func (c *console) stats(out *bufio.Writer) {
 	if seen.IsZero() {
 		seen = c.started
 	}
-	var bad int64
-	for _, n := range c.relay.self.badLines() {
-		bad += n
-	}
 	ago := func(t time.Time) int64 { return now.Unix() - t.Unix() }
-	fmt.Fprintf(out, "uptime: %d\nmessages.last_msg_seen: %d\nmessages.bad_lines_seen: %d\n", ago(c.started), ago(seen), bad)
+	fmt.Fprintf(out, "uptime: %d\nmessages.last_msg_seen: %d\nmessages.bad_lines_seen: %d\n", ago(c.started), ago(seen), int64(sumOf(c.relay.self.bad[1:])))
 	for _, s := range c.relay.currentSinks() {
 		st := s.status()
 		if st.lastFlush.IsZero() {
@@ -276,19 +272,4 @@ func (a *aggregator) lastSeen() time.Time {
 		return time.Time{}
 	}
 	return time.Unix(int64(last), 0)
-}
-
-// badLines counts the bad lines since the start, by reason.
-func (s *self) badLines() (byReason map[string]int64) {
-	byReason = map[string]int64{}
-	families, _ := s.registry.Prometheus().Gather() // an error is of another metric
-	for _, f := range families {
-		if f.GetName() != "relay_bad_lines_total" {
-			continue
-		}
-		for _, m := range f.Metric {
-			byReason[m.Label[0].GetValue()] = int64(m.Counter.GetValue())
-		}
-	}
-	return byReason
 }

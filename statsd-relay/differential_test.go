@@ -29,6 +29,7 @@ import (
 func TestEveryPointIsEtsys(t *testing.T) {
 	t.Parallel()
 	percentiles := []float64{50, 90, 99.9, -10}
+	yes := true
 	modern := Naming{Modern: true, Prefix: "amo", Counter: "c", Timer: "times", Gauge: "g", Set: "s", Suffix: "relay", Self: "itself"}
 	for _, c := range []struct {
 		name string
@@ -52,10 +53,14 @@ func TestEveryPointIsEtsys(t *testing.T) {
 			}},
 		},
 		{"deleteIdleStats", options{"deleteIdleStats": true}, Config{DeleteIdle: true}},
+		{"deleteCounters", options{"deleteCounters": true}, Config{DeleteCounters: &yes}},
+		{"deleteGauges", options{"deleteGauges": true}, Config{DeleteGauges: &yes}},
+		{"deleteTimers", options{"deleteTimers": true}, Config{DeleteTimers: &yes}},
+		{"deleteSets", options{"deleteSets": true}, Config{DeleteSets: &yes}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			rounds := traffic(t, c.ours.DeleteIdle)
+			rounds := traffic(t, c.ours.deletes(gauges))
 			theirs, interval := etsy(t, c.etsy, rounds)
 			c.ours.Flush = interval
 			for i, got := range relayed(t, c.ours, rounds) {

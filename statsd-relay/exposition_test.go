@@ -324,23 +324,3 @@ func TestATimerSentInTwoUnitsIsOneHistogram(t *testing.T) {
 	other.take([]byte(strings.Repeat("a:1000|h\n", 100)))
 	expect(t, r, map[string]float64{"a": 101})
 }
-
-func TestStatusPage(t *testing.T) {
-	t.Parallel()
-	r := lines(t, Config{}, "view.GET:5|ms\nview.GET:6|ms\nresponse.200:1|c\nbad <script>:x|c\n\x00\xff")
-	r.flushAt(time.Now())
-	body, resp := get(t, r, "/", "text/html")
-	for _, want := range []string{"<h1>statsd-relay</h1>", "<code>view.GET</code>", "bad_value", `&#34;bad &lt;script&gt;:x|c&#34;`, `<html lang="en">`, "Not reading lines", `\x00\xff`} {
-		if !strings.Contains(body, want) {
-			t.Errorf("the page has no %q", want)
-		}
-	}
-	if csp := resp.Header.Get("Content-Security-Policy"); !strings.Contains(csp, "default-src 'none'") {
-		t.Errorf("Content-Security-Policy is %q", csp)
-	}
-	for path, status := range map[string]int{"/-/healthy": 200, "/-/ready": 503, "/other": 404} {
-		if _, resp := get(t, r, path, ""); resp.StatusCode != status {
-			t.Errorf("%s is %d before Run, want %d", path, resp.StatusCode, status)
-		}
-	}
-}

@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -9,9 +8,6 @@ import (
 	"html/template"
 	"io"
 	"net/http"
-	"slices"
-	"strings"
-	"time"
 )
 
 //go:embed status.html status.css
@@ -52,80 +48,4 @@ func (r *Relay) Handler() http.Handler {
 		io.WriteString(w, "ready\n")
 	})
 	return mux
-}
-
-// report is what the status page shows.
-type report struct {
-	Now      time.Time
-	Flush    time.Duration
-	Listens  []string
-	Ready    bool
-	Series   []seriesCount
-	Limit    int
-	Prefixes []seriesCount // those with the most series
-	Top      []keyRate
-	Sinks    []sinkReport
-	BadLines []badReport
-}
-
-// seriesCount is how many series there are of a type, or whose names begin alike.
-type seriesCount struct {
-	Of    string
-	Count int
-}
-
-// prefixesShown is how many beginnings of names the page lists.
-const prefixesShown = 20
-
-type sinkReport struct {
-	Name, Address, Error string
-	Since                time.Duration
-	Waiting              int
-	KiB                  int64
-	Sent                 int64
-	Facts                []fact
-}
-
-type badReport struct {
-	At     time.Time
-	Reason string
-	Text   string // Go-quoted: it may hold anything
-}
-
-func (r *Relay) report() report {
-	rep := report{Now: time.Now().UTC(), Flush: r.cfg.Load().Flush, Ready: r.ready.Load(), Limit: r.cfg.Load().MaxSeries}
-	for _, l := range r.in {
-		rep.Listens = append(rep.Listens, l.transport()+" "+l.addr().String())
-	}
-	rep.Series, rep.Prefixes, rep.Top = r.agg.shown()
-	for _, s := range r.currentSinks() {
-		for _, st := range statuses(s) {
-			out := sinkReport{Name: st.name, Address: st.address, Since: time.Since(st.since).Round(time.Second), Waiting: st.waiting, KiB: (st.bytes + 1023) / 1024, Sent: st.sent, Facts: st.facts}
-			if st.err != nil {
-				out.Error = st.err.Error()
-			}
-			rep.Sinks = append(rep.Sinks, out)
-		}
-	}
-	for _, b := range r.bad.last() {
-		rep.BadLines = append(rep.BadLines, badReport{b.at.UTC(), b.why.String(), fmt.Sprintf("%q", b.text[:b.n])})
-	}
-	return rep
-}
-
-// shown counts the series by type and by the first part of their names, and lists
-// the busiest of the last flush.
-func (a *aggregator) shown() (types, prefixes []seriesCount, top []keyRate) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	for c := range a.series {
-		types = append(types, seriesCount{class(c).String(), len(a.series[c])})
-	}
-	for prefix, n := range a.prefixes {
-		prefixes = append(prefixes, seriesCount{prefix, n})
-	}
-	slices.SortFunc(prefixes, func(x, y seriesCount) int {
-		return cmp.Or(cmp.Compare(y.Count, x.Count), strings.Compare(x.Of, y.Of))
-	})
-	return types, prefixes[:min(len(prefixes), prefixesShown)], a.top
 }

@@ -154,16 +154,17 @@ func (c Config) deletes(of class) bool {
 
 // Relay listens, aggregates and sends. Its methods are safe for concurrent use.
 type Relay struct {
-	cfg   atomic.Pointer[Config]
-	log   *slog.Logger
-	self  *self
-	agg   *aggregator
-	feed  *shard
-	bad   badLines
-	in    []listener
-	taps  []func() tap // make one for each reader
-	host  *host.Reader // nil: none
-	admin *console
+	cfg    atomic.Pointer[Config]
+	log    *slog.Logger
+	self   *self
+	agg    *aggregator
+	feed   *shard
+	bad    badLines
+	intake intake
+	in     []listener
+	taps   []func() tap // make one for each reader
+	host   *host.Reader // nil: none
+	admin  *console
 
 	heirs     *net.UnixListener // nil: no successor can take over
 	heirsFile socketFile
@@ -213,7 +214,8 @@ func NewSuccessor(cfg Config, log *slog.Logger, from *handover.Inherited) (*Rela
 	if err := r.open(cfg, from); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	r.self.reloaded(nil)
+	r.reloaded(nil)
+	r.intake.end(r.self)
 	return r, nil
 }
 
@@ -407,6 +409,7 @@ func (r *Relay) flushAt(at time.Time) {
 		}
 	})
 	r.agg.nextInterval()
+	r.intake.end(r.self)
 	r.self.flushed(time.Since(start))
 }
 

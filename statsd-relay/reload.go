@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"addons/server/metrics"
@@ -24,6 +25,16 @@ var ErrNoSource = errors.New("statsd-relay: there is no configuration file to re
 type reloading struct {
 	sync.Mutex // one at a time
 	source     func() (Config, error)
+
+	outcome atomic.Pointer[outcome] // of the last one
+}
+
+// outcome is what became of the attempts to read the configuration.
+type outcome struct {
+	started time.Time // with the first
+	loaded  time.Time // the one in force
+	failed  time.Time // the last attempt; zero if it did not
+	err     error     // why
 }
 
 // ReloadFrom says where Reload gets the configuration. It is called before Run.
@@ -43,7 +54,7 @@ func (r *Relay) Reload() error {
 	if err == nil {
 		err = r.apply(cfg)
 	}
-	r.self.reloaded(err)
+	r.reloaded(err)
 	if err != nil {
 		r.log.Error("configuration not reloaded, the old one stays in force", "error", err)
 		return err
@@ -154,13 +165,21 @@ func (s *self) declareReloads(reg *metrics.Registry) {
 	s.reloadTime = reg.Gauge(metrics.Desc{Name: "relay_config_last_reload_success_timestamp_seconds", Help: "When the configuration in force was read, in Unix time.", Debug: true}).With()
 }
 
-func (s *self) reloaded(err error) {
-	if err != nil {
-		s.reloadGood.Set(0)
-		return
+// reloaded notes what became of an attempt; the first is New's.
+func (r *Relay) reloaded(err error) {
+	now := time.Now()
+	o := outcome{started: now}
+	if before := r.reloading.outcome.Load(); before != nil {
+		o = *before
 	}
-	s.reloadGood.Set(1)
-	s.reloadTime.Set(float64(time.Now().UnixMilli()) / 1000)
+	if o.err = err; err == nil {
+		o.loaded, o.failed = now, time.Time{}
+		r.self.reloadTime.Set(float64(now.UnixMilli()) / 1000)
+	} else {
+		o.failed = now
+	}
+	r.reloading.outcome.Store(&o)
+	r.self.reloadGood.Set(oneIf(err == nil))
 }
 
 // forgetSink drops the gauges of a sink that is no more: one that is down for good

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -51,6 +52,24 @@ func TestTheExampleNamesEverySettingAtItsDefault(t *testing.T) {
 }
 
 // write makes a configuration file.
+func TestTheStatusPageKnowsTheFlagsDefaults(t *testing.T) {
+	t.Parallel()
+	cfg, err := parse(t, "--statsd-udp=", "--statsd-tcp=", "--http=:1").config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := relay.New(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	page := httptest.NewRecorder()
+	r.Handler().ServeHTTP(page, httptest.NewRequest("GET", "/", nil))
+	if !strings.Contains(page.Body.String(), "the first 3, in bold, are not the defaults") {
+		t.Errorf("of three settings that are not the defaults the page says\n%s", page.Body)
+	}
+}
+
 func write(t *testing.T, text string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "relay.yml")

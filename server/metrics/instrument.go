@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
 	"github.com/smira/go-statsd"
 )
 
@@ -58,6 +59,17 @@ func (c *Counter) Add(n int64) {
 			c.statsd.Incr(key, n)
 		}
 	}
+}
+
+// Value is what Prometheus gets, for pages that show it.
+func (c *Counter) Value() float64 { return written(c.prom).GetCounter().GetValue() }
+
+func written(m prometheus.Metric) *dto.Metric {
+	var d dto.Metric
+	if err := m.Write(&d); err != nil {
+		panic(err) // of a counter or a gauge it can't
+	}
+	return &d
 }
 
 // HistogramVec is a declared histogram: classic and native in Prometheus, a
@@ -207,6 +219,9 @@ func (g *Gauge) Set(value float64) {
 		}
 	}
 }
+
+// Value is what Prometheus gets.
+func (g *Gauge) Value() float64 { return written(g.prom).GetGauge().GetValue() }
 
 // Add changes the value in Prometheus alone: for what goes up and down all the
 // time, such as requests in flight.
