@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io/fs"
 	"net"
@@ -327,11 +328,13 @@ func TestTheEndReadsWhatUnixSocketsHold(t *testing.T) {
 // outstanding is how much memory what conn has sent takes until it is read.
 func outstanding(t *testing.T, conn net.Conn) (bytes int) {
 	t.Helper()
-	err := control(conn.(*net.UnixConn), func(fd int) (err error) {
-		bytes, err = unix.IoctlGetInt(fd, unix.TIOCOUTQ)
-		return err
-	})
+	raw, err := conn.(*net.UnixConn).SyscallConn()
 	if err != nil {
+		t.Fatal(err)
+	}
+	var ioctl error
+	err = raw.Control(func(fd uintptr) { bytes, ioctl = unix.IoctlGetInt(int(fd), unix.TIOCOUTQ) })
+	if err := errors.Join(err, ioctl); err != nil {
 		t.Fatal(err)
 	}
 	return bytes

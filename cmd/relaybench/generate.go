@@ -27,6 +27,7 @@ const (
 	sources = 8                      // sockets to send from, so that peers with SO_REUSEPORT see as many flows
 	burst   = 64                     // datagrams of a sendmmsg
 	slice   = 200 * time.Microsecond // of waiting between two bursts
+	stall   = 50 * time.Millisecond  // that it makes up for; what comes at once after a longer one would overflow any peer's buffer
 )
 
 // sender is a generator that has made its load and waits.
@@ -137,10 +138,16 @@ func pace(p plan, all []datagram, conns []*ipv4.PacketConn) (s sent, err error) 
 	perLine := float64(time.Second) / float64(p.Rate)
 	limit := time.Duration(1.5 * perLine * float64(p.Lines))
 	start := time.Now()
+	var stalled time.Duration
 	for next, turn := 0, 0; s.Lines < p.Lines; turn++ {
 		elapsed := time.Since(start)
 		if elapsed > limit {
 			break
+		}
+		elapsed -= stalled
+		if late := elapsed - time.Duration(float64(s.Lines)*perLine); late > stall {
+			stalled += late
+			elapsed -= late
 		}
 		due := min(int(float64(elapsed)/perLine)+1, p.Lines)
 		if s.Lines >= due {
