@@ -22,9 +22,9 @@ var errHandOver = errors.New("a successor takes over")
 
 func handsOver(ctx context.Context) bool { return errors.Is(context.Cause(ctx), errHandOver) }
 
-// accept gives take each connection, until ctx is done. Then it calls end, which is
-// to close l, unless that is handed over.
-func accept(ctx context.Context, l streamSocket, log *slog.Logger, end func(), take func(net.Conn)) error {
+// accept gives take each connection, until ctx is done: then also those that wait to be
+// accepted. It closes nothing.
+func accept(ctx context.Context, l streamSocket, log *slog.Logger, take func(net.Conn)) error {
 	if err := l.SetDeadline(time.Time{}); err != nil {
 		return err
 	}
@@ -34,7 +34,7 @@ func accept(ctx context.Context, l streamSocket, log *slog.Logger, end func(), t
 		if handsOver(ctx) {
 			l.SetDeadline(time.Now())
 		} else {
-			end()
+			l.SetDeadline(time.Now().Add(drainPause))
 		}
 	})
 	defer stop()

@@ -50,7 +50,7 @@ func (c *console) close() { c.listener.Close() }
 func (c *console) run(ctx context.Context) error {
 	var conns sync.WaitGroup
 	defer conns.Wait()
-	return accept(ctx, c.listener, c.relay.log, c.close, func(conn net.Conn) {
+	err := accept(ctx, c.listener, c.relay.log, func(conn net.Conn) {
 		if !c.slots.TryAcquire(1) {
 			c.relay.self.adminRefused.Inc()
 			conn.Close()
@@ -61,6 +61,10 @@ func (c *console) run(ctx context.Context) error {
 			c.serve(ctx, conn)
 		})
 	})
+	if !handsOver(ctx) {
+		c.close()
+	}
+	return err
 }
 
 // deadlined gives each write its own time.

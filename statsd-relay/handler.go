@@ -7,14 +7,17 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"net"
 	"net/http"
+	"net/http/pprof"
 )
 
 //go:embed status.html status.css
 var assets embed.FS
 
 // Handler serves /metrics (OpenMetrics or protobuf to who asks for it), the
-// status page at /, /-/healthy, /-/ready while lines are read, and POST /-/reload.
+// status page at /, /-/healthy, /-/ready while lines are read, POST /-/reload, and
+// to this host Go's profiles at /debug/pprof/.
 func (r *Relay) Handler() http.Handler {
 	css, err := assets.ReadFile("status.css")
 	if err != nil {
@@ -47,5 +50,26 @@ func (r *Relay) Handler() http.Handler {
 		}
 		io.WriteString(w, "ready\n")
 	})
+	// A profile costs processor time, and shows how the program was started.
+	mux.HandleFunc("GET /debug/pprof/", onThisHost(pprof.Index))
+	mux.HandleFunc("GET /debug/pprof/profile", onThisHost(pprof.Profile))
+	mux.HandleFunc("GET /debug/pprof/trace", onThisHost(pprof.Trace))
 	return mux
+}
+
+// onThisHost answers no other host.
+func onThisHost(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		if !isLocal(req) {
+			http.Error(w, "ask from this host", http.StatusForbidden)
+			return
+		}
+		h(w, req)
+	}
+}
+
+func isLocal(req *http.Request) bool {
+	host, _, err := net.SplitHostPort(req.RemoteAddr)
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.IsLoopback()
 }

@@ -126,6 +126,23 @@ func TestWhatCameBeforeTheEndIsRead(t *testing.T) {
 	}
 }
 
+func TestConnectionsThatNobodyHasAcceptedYetAreReadAtTheEnd(t *testing.T) {
+	t.Parallel()
+	r, err := New(Config{TCP: local, Flush: time.Hour}, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 20 {
+		send(t, dialTCP(t, r), "a:1|c\n")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := r.Run(ctx); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, r, map[string]float64{"a": 20})
+}
+
 func TestAnAddressInUseIsSaidInOneLine(t *testing.T) {
 	t.Parallel()
 	first, _ := start(t, Config{UDP: local, TCP: local, Readers: 2, Flush: time.Hour})

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"reflect"
 	"slices"
@@ -193,8 +192,7 @@ func (s *self) forgetSink(name string) {
 // serveReload answers POST /-/reload. Only this host may ask, unless the
 // configuration says otherwise.
 func (r *Relay) serveReload(w http.ResponseWriter, req *http.Request) {
-	host, _, err := net.SplitHostPort(req.RemoteAddr)
-	if ip := net.ParseIP(host); !r.cfg.Load().RemoteReload && (err != nil || ip == nil || !ip.IsLoopback()) {
+	if !r.cfg.Load().RemoteReload && !isLocal(req) {
 		http.Error(w, "ask from this host, or start with --remote-reload", http.StatusForbidden)
 		return
 	}

@@ -192,6 +192,22 @@ func TestACarbonThatIsTakenOutLeavesNoGauge(t *testing.T) {
 	expect(t, r, map[string]float64{"relay_sink_up{sink=graphite": -1, "relay_sink_oldest_timestamp_seconds{sink=graphite": -1})
 }
 
+func TestProfilesAreForThisHost(t *testing.T) {
+	t.Parallel()
+	r, _ := start(t, Config{Flush: time.Hour})
+	for from, want := range map[string]int{"127.0.0.1:9": 200, "192.0.2.1:9": 403} {
+		for _, path := range []string{"", "heap", "trace?seconds=0.01"} {
+			req := httptest.NewRequest("GET", "/debug/pprof/"+path, nil)
+			req.RemoteAddr = from
+			w := httptest.NewRecorder()
+			r.Handler().ServeHTTP(w, req)
+			if w.Code != want {
+				t.Errorf("%s of %q: %d, want %d", from, path, w.Code, want)
+			}
+		}
+	}
+}
+
 func TestReloadOverHTTPIsForThisHost(t *testing.T) {
 	t.Parallel()
 	cfg := Config{Flush: time.Hour}

@@ -100,11 +100,15 @@ func (l *streamListener) run(ctx context.Context) error {
 	for _, s := range l.unhold() {
 		serve(s)
 	}
-	return accept(ctx, l.listener, l.log, l.close, func(conn net.Conn) {
+	err := accept(ctx, l.listener, l.log, func(conn net.Conn) {
 		if s := l.begin(conn.(streamConn)); s != nil {
 			serve(s)
 		}
 	})
+	if !handsOver(ctx) {
+		l.close()
+	}
+	return err
 }
 
 // streamPace says how long the reader of a connection may rest; a line may miss a

@@ -4,6 +4,12 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
 	"time"
 )
 
@@ -44,12 +50,14 @@ func (b *bench) cpu(ctx context.Context, t *trial, c cpuCell) error {
 	if err != nil {
 		return err
 	}
+	profiled := make(chan error, 1)
+	go func() { profiled <- b.profile(ctx, t, c.name, lasts+flush/5) }() // so that the last flush is in it
 	s, err := g.send()
 	if err != nil {
-		return err
+		return errors.Join(err, <-profiled)
 	}
 	total, err := t.output(ctx, s)
-	if err != nil {
+	if err := errors.Join(err, <-profiled); err != nil {
 		return err
 	}
 	after, err := t.process.cpu()
@@ -65,6 +73,37 @@ func (b *bench) cpu(ctx context.Context, t *trial, c cpuCell) error {
 	b.add("cpu", t.peer.name, c.name+" RSS MiB", resident)
 	b.add("cpu", t.peer.name, c.name+" lines/s", s.rate())
 	return nil
+}
+
+// profile asks ours for a profile of that length, if one is wanted.
+func (b *bench) profile(ctx context.Context, t *trial, name string, long time.Duration) error {
+	if b.profiles == "" || t.peer.name != "statsd-relay" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, long+time.Minute)
+	defer cancel()
+	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", t.setup.http, int(long.Seconds()))
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("profile: %s", resp.Status)
+	}
+	if err := os.MkdirAll(b.profiles, 0o755); err != nil {
+		return err
+	}
+	f, err := os.Create(filepath.Join(b.profiles, name+".pprof"))
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, resp.Body)
+	return errors.Join(err, f.Close())
 }
 
 // perMillion is processor time in seconds for a million of the lines that came

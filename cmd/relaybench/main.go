@@ -37,6 +37,7 @@ func main() {
 	only := flag.String("only", "", "measure these peers alone: a comma-separated `list`; \"ours\" is statsd-relay")
 	quick := flag.Bool("quick", false, "each measure once, and shorter: for a look, not for a table")
 	runs := flag.Int("n", 5, "take medians of so many `runs`")
+	profiles := flag.String("profile", "", "have statsd-relay profile itself under each cpu load, into this `folder`: go tool pprof -http=: FILE draws the flame graph")
 	file := flag.String("json", "", "write the figures to this `file` too")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: relaybench [flags] [PART…]\nparts: cpu, ramp, memory, quantile, all if none is given; or one cell of a part, as cpu/packed-100k")
@@ -48,7 +49,7 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	b := &bench{quick: *quick, runs: max(1, *runs)}
+	b := &bench{quick: *quick, runs: max(1, *runs), profiles: *profiles}
 	err := b.all(ctx, strings.ReplaceAll(*only, "ours", "statsd-relay"), flag.Args())
 	fmt.Println(b.markdown())
 	if *file != "" {

@@ -15,11 +15,12 @@ import (
 
 // bench collects figures. It is used by one goroutine.
 type bench struct {
-	quick   bool
-	runs    int
-	figures []*figure
-	missing []string // a line for each peer that could not be had
-	buffers string   // what was done about receive buffers
+	quick    bool
+	runs     int
+	profiles string // folder; "" is none
+	figures  []*figure
+	missing  []string // a line for each peer that could not be had
+	buffers  string   // what was done about receive buffers
 }
 
 // figure is one column of one peer: a number for each run, or a text.
