@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -142,6 +144,104 @@ func TestWhatWaitsGoesToTheNewAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, r, map[string]float64{"relay_sink_up{sink=graphite}": -1})
+}
+
+func TestANewIntervalBeginsWhenTheOneUnderWayIsOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kept := &keepingSink{}
+		cfg := Config{Flush: 10 * time.Second}
+		r, stop := start(t, cfg, kept)
+		began := time.Now()
+		time.Sleep(3 * time.Second)
+		cfg.Flush = 4 * time.Second
+		r.ReloadFrom(func() (Config, error) { return cfg, nil })
+		if err := r.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(18 * time.Second)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		for _, f := range kept.flushes {
+			got += fmt.Sprintf("at %v: %v; ", f.at.Sub(began), f.interval)
+		}
+		if want := "at 10s: 10s; at 12s: 4s; at 16s: 4s; at 20s: 4s; at 24s: 4s; "; got != want {
+			t.Errorf("the flushes were of %s\nwant %s", got, want)
+		}
+	})
+}
+
+func TestASinkThatAReloadReplacesOrTakesOutIsStopped(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		what string
+		next func(*testing.T) []string // addresses
+	}{
+		{"replaced", func(t *testing.T) []string { return []string{newFakeCarbon(t).address} }},
+		{"taken out", func(*testing.T) []string { return nil }},
+	} {
+		t.Run("carbon "+c.what, func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp", local)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			cfg, next := toCarbon(l.Addr().String()), c.next(t)
+			r, _ := start(t, cfg)
+			conn, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			r.ReloadFrom(func() (Config, error) { cfg.Graphite.Addresses = next; return cfg, nil })
+			if err := r.Reload(); err != nil {
+				t.Fatal(err)
+			}
+			conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+			if _, err := io.Copy(io.Discard, conn); err != nil {
+				t.Errorf("the connection is not closed: %v", err)
+			}
+			onlyCurrentSinksRun(t, r)
+		})
+		t.Run("gmond "+c.what, func(t *testing.T) {
+			t.Parallel()
+			cfg, next := Config{Flush: time.Hour, Ganglia: Ganglia{To: []string{receive(t).LocalAddr().String()}}}, c.next(t)
+			r, _ := start(t, cfg)
+			eventually(t, "the relay to run", r.ready.Load)
+			r.Count("a", 1)
+			if err := r.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			old := r.sinks[0].(*ganglia)
+			r.ReloadFrom(func() (Config, error) { cfg.Ganglia.To = next; return cfg, nil })
+			if err := r.Reload(); err != nil {
+				t.Fatal(err)
+			}
+			// The connection is run's alone: that this is no race says that run has returned.
+			if old.peers[0].conn != nil {
+				t.Error("the socket is not closed")
+			}
+			onlyCurrentSinksRun(t, r)
+		})
+	}
+}
+
+// onlyCurrentSinksRun fails the test if a sink runs that gets no flushes, or the other way round.
+func onlyCurrentSinksRun(t *testing.T, r *Relay) {
+	t.Helper()
+	r.sinksMu.Lock()
+	defer r.sinksMu.Unlock()
+	if len(r.running) != len(r.sinks) {
+		t.Errorf("%d sinks run, and there are %d", len(r.running), len(r.sinks))
+	}
+	for _, s := range r.sinks {
+		if r.running[s] == nil {
+			t.Errorf("%s does not run", s.name())
+		}
+	}
 }
 
 func TestTheSpoolStaysThroughAReload(t *testing.T) {
