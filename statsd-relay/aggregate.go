@@ -15,6 +15,7 @@ type series struct {
 	seen   uint32  // when its last sample was merged, in Unix seconds
 	class  class
 	dead   bool
+	plain  bool // of timers: not milliseconds but the sender's own unit
 
 	// Since the last flush:
 	first   uint32 // of timers: their values, in the pool
@@ -249,7 +250,7 @@ func (a *aggregator) find(c *cell) *series {
 			return s
 		}
 	}
-	s := &series{key: key, class: c.class}
+	s := &series{key: key, class: c.class, plain: c.plain}
 	s.metric = a.prom.enter(key, c.class, c.plain)
 	a.series[c.class][key] = s
 	a.prefixes[prefixOf(key)]++
@@ -299,6 +300,7 @@ type point struct {
 type timerPoint struct {
 	key   string
 	stats []stat
+	plain bool // no milliseconds
 }
 
 // stampedPoint is a counter's or a gauge's value at a time of its own.
@@ -375,7 +377,7 @@ func (a *aggregator) end(s *series, f *flush, now time.Time) {
 		s.metric.settle(n)
 	case timers:
 		if shown {
-			f.timers = append(f.timers, timerPoint{s.key, a.stats(s)})
+			f.timers = append(f.timers, timerPoint{s.key, a.stats(s), s.plain})
 		}
 		s.value, s.first = 0, 0
 	}

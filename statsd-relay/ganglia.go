@@ -164,7 +164,7 @@ func (g *ganglia) deliver(ctx context.Context, f *flush) {
 	}
 	for _, t := range f.timers {
 		for _, s := range t.stats {
-			put(g.names.timer, t.key, ".", s.name, timerUnits(s.name), gmetric.Double, s.value)
+			put(g.names.timer, t.key, ".", s.name, timerUnits(s.name, t.plain), gmetric.Double, s.value)
 		}
 	}
 	for _, p := range f.gauges {
@@ -183,13 +183,13 @@ func (g *ganglia) deliver(ctx context.Context, f *flush) {
 	}
 }
 
-// timerUnits are those of one of a timer's numbers. A histogram's own unit is not
-// known, and taken for milliseconds too.
-func timerUnits(stat string) string {
+// timerUnits are those of one of a timer's numbers. What unit plain ones have is
+// not known.
+func timerUnits(stat string, plain bool) string {
 	switch {
 	case stat == "count_ps":
 		return "/s"
-	case strings.HasPrefix(stat, "count"), strings.HasPrefix(stat, "histogram"), strings.HasPrefix(stat, "sum_squares"):
+	case plain, strings.HasPrefix(stat, "count"), strings.HasPrefix(stat, "histogram"), strings.HasPrefix(stat, "sum_squares"):
 		return ""
 	}
 	return "ms"

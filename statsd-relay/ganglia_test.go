@@ -1,9 +1,11 @@
 package relay
 
 import (
+	"bytes"
 	"encoding/xml"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"strings"
 	"testing"
@@ -71,11 +73,12 @@ func TestGmondShowsTheMetricsAsTheyWereSent(t *testing.T) {
 	r.Gauge("shop.in_use", 2.5)
 	r.Timing("shop.view", 12.25)
 	r.Count("shop.orders;route=cart", 7)
+	r.feed.take([]byte("shop.size:512|h"))
 	var got map[string]gmondMetric
 	eventually(t, "gmond to have them", func() bool {
 		r.Gauge("shop.in_use", 2.5) // kept from expiring
 		got = gmondHost(t, gmond, host)
-		return len(got) >= 4 && got["stats.gauges.shop.in_use"].Value == "2.5" && got["stats.timers.shop.view.mean"].Units == "ms"
+		return got["stats.timers.shop.size.mean"].Value == "512" && got["stats.gauges.shop.in_use"].Value == "2.5" && got["stats.timers.shop.view.mean"].Units == "ms"
 	})
 	for name, want := range map[string]gmondMetric{
 		"stats.gauges.shop.in_use":            {Value: "2.5", Type: "double"},
@@ -83,6 +86,8 @@ func TestGmondShowsTheMetricsAsTheyWereSent(t *testing.T) {
 		"stats.shop.orders.route_cart":        {Type: "double", Units: "/s"},
 		"stats.timers.shop.view.count":        {Type: "double"},
 		"stats.timers.shop.view.count_ps":     {Type: "double", Units: "/s"},
+		"stats.timers.shop.size.mean":         {Value: "512", Type: "double"},
+		"stats.timers.shop.size.count_ps":     {Type: "double", Units: "/s"},
 	} {
 		m := got[name]
 		if m.Type != want.Type || m.Units != want.Units || want.Value != "" && m.Value != want.Value || m.TMax != 1 || m.DMax != 3 || m.Slope != "both" {
@@ -123,6 +128,32 @@ func TestGmondGetsAsManyMetricsAsItMay(t *testing.T) {
 		"relay_peer_lines_total{outcome=sent,peer=" + gmond + ",sink=ganglia}":    1000,
 		"relay_peer_lines_total{outcome=dropped,peer=" + gmond + ",sink=ganglia}": 0,
 	})
+}
+
+func TestOnlyTimesAreMillisecondsToGmond(t *testing.T) {
+	t.Parallel()
+	to := receive(t)
+	r, _ := start(t, Config{Flush: time.Hour, Ganglia: Ganglia{To: []string{to.LocalAddr().String()}}})
+	r.feed.take([]byte("view:5|ms\nsize:5|h\nlength:5|d"))
+	if err := r.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const description = 128
+	units := map[string]bool{} // name → whether it is milliseconds
+	for buf := make([]byte, 2000); len(units) < 3; {
+		n, _, err := to.ReadFrom(buf)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"view", "size", "length"} {
+			if buf[3] == description && bytes.Contains(buf[:n], []byte("stats.timers."+name+".upper_90")) {
+				units[name] = bytes.Contains(buf[:n], []byte("\x00\x00\x00\x02ms"))
+			}
+		}
+	}
+	if want := map[string]bool{"view": true, "size": false, "length": false}; !maps.Equal(units, want) {
+		t.Errorf("in milliseconds are %v, want %v", units, want)
+	}
 }
 
 func TestMetricsAreDescribedAgain(t *testing.T) {
