@@ -78,6 +78,7 @@ const (
 // ganglia is the sink that Ganglia describes.
 type ganglia struct {
 	cfg     Ganglia
+	self    *self
 	names   names
 	host    string
 	tmax    uint32
@@ -102,7 +103,7 @@ type gangliaMetric struct {
 func newGanglia(cfg Config, self *self, log *slog.Logger) *ganglia {
 	sink := newPeerSink("ganglia", gangliaQueue*int64(len(cfg.Ganglia.To)), self)
 	g := &ganglia{
-		cfg: cfg.Ganglia, names: cfg.Naming.names(), host: cfg.Ganglia.Spoof, tmax: uint32(math.Ceil(cfg.Flush.Seconds())),
+		cfg: cfg.Ganglia, self: self, names: cfg.Naming.names(), host: cfg.Ganglia.Spoof, tmax: uint32(math.Ceil(cfg.Flush.Seconds())),
 		flushes: newLatest(), limit: rate.NewLimiter(gangliaRate, gangliaBurst), since: time.Now(), known: map[string]*gangliaMetric{},
 		sentFlushes: self.sinkFlushes.With(sink.name, "sent"), droppedFlushes: self.sinkFlushes.With(sink.name, "dropped"),
 		sentPoints: self.sinkPoints.With(sink.name, "sent"), droppedPoints: self.sinkPoints.With(sink.name, "dropped"),
@@ -142,6 +143,7 @@ func (g *ganglia) run(ctx, drain context.Context) error {
 	group.Wait()
 	for _, p := range g.peers {
 		p.abandon()
+		g.self.forgetPeer(g.name(), p.address) // a reload may have taken it out
 	}
 	return nil
 }

@@ -190,6 +190,12 @@ func (s *self) forgetSink(name string) {
 	}
 }
 
+// forgetPeer drops the gauges of a peer that is no more.
+func (s *self) forgetPeer(sink, address string) {
+	s.peerUp.Forget(sink, address)
+	s.peerQueue.Forget(sink, address)
+}
+
 // serveReload answers POST /-/reload. Only this host may ask, unless the
 // configuration says otherwise.
 func (r *Relay) serveReload(w http.ResponseWriter, req *http.Request) {

@@ -224,6 +224,7 @@ func TestASinkThatAReloadReplacesOrTakesOutIsStopped(t *testing.T) {
 			if old.peers[0].conn != nil {
 				t.Error("the socket is not closed")
 			}
+			expect(t, r, map[string]float64{"relay_peer_up{peer=" + old.peers[0].address + ",sink=ganglia}": -1})
 			onlyCurrentSinksRun(t, r)
 		})
 	}
