@@ -161,7 +161,7 @@ func (a *aggregator) nextInterval() {
 }
 
 func (s *self) declareReloads(reg *metrics.Registry) {
-	s.reloadGood = reg.Gauge(metrics.Desc{Name: "relay_config_last_reload_successful", Help: "Whether the last attempt to read the configuration succeeded.", Debug: true}).With()
+	s.reloadGood = reg.Gauge(metrics.Desc{Name: "relay_config_last_reload_successful", Help: "Whether the last attempt to read the configuration succeeded."}).With()
 	s.reloadTime = reg.Gauge(metrics.Desc{Name: "relay_config_last_reload_success_timestamp_seconds", Help: "When the configuration in force was read, in Unix time.", Debug: true}).With()
 }
 
