@@ -38,7 +38,8 @@ type Ganglia struct {
 	// 10 flushes if that is longer. It counts in seconds.
 	DMax time.Duration `yaml:"dmax"`
 	// Resend is how often metrics are described anew, which a gmond that was
-	// restarted needs; 0 is 1 min.
+	// restarted needs; 0 is 1 min. It is twice in DMax at least: gmond forgets a
+	// metric that is not described for so long, whatever values come.
 	Resend time.Duration `yaml:"resend"`
 }
 
@@ -46,7 +47,7 @@ type Ganglia struct {
 func (g *Ganglia) complete(flush time.Duration) error {
 	g.Metrics = cmp.Or(g.Metrics, 1000)
 	g.DMax = cmp.Or(g.DMax, max(10*time.Minute, 10*flush))
-	g.Resend = cmp.Or(g.Resend, time.Minute)
+	g.Resend = min(cmp.Or(g.Resend, time.Minute), g.DMax/2)
 	for _, address := range g.To {
 		_, port, err := net.SplitHostPort(address)
 		if err == nil {

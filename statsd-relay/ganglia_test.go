@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"testing"
@@ -64,11 +65,18 @@ func gmondHost(t *testing.T, address, host string) map[string]gmondMetric {
 	return all
 }
 
+// spoofed is a host that gmond does not know yet, as Ganglia.Spoof has it. It is the
+// address that gmond goes by.
+func spoofed() (spoof, name string) {
+	address := fmt.Sprintf("10.%d.%d.%d", rand.IntN(256), rand.IntN(256), 1+rand.IntN(254))
+	return address + ":web-" + address, "web-" + address
+}
+
 func TestGmondShowsTheMetricsAsTheyWereSent(t *testing.T) {
 	t.Parallel()
 	gmond := enginetest.URL(t, "GANGLIA")
-	host := fmt.Sprintf("web%d", time.Now().UnixNano())
-	cfg := Config{Flush: time.Second, Expire: 2 * time.Second, Ganglia: Ganglia{To: []string{gmond}, Spoof: "10.0.0.9:" + host, DMax: 3 * time.Second}}
+	spoof, host := spoofed()
+	cfg := Config{Flush: time.Second, Expire: 2 * time.Second, Ganglia: Ganglia{To: []string{gmond}, Spoof: spoof, DMax: 3 * time.Second}}
 	r, _ := start(t, cfg)
 	r.Gauge("shop.in_use", 2.5)
 	r.Timing("shop.view", 12.25)
@@ -105,11 +113,37 @@ func TestGmondShowsTheMetricsAsTheyWereSent(t *testing.T) {
 	}
 }
 
+func TestGmondForgetsWhatItIsNotSentForDMax(t *testing.T) {
+	t.Parallel()
+	gmond := enginetest.URL(t, "GANGLIA")
+	spoof, host := spoofed()
+	const dmax = 3 * time.Second
+	r, _ := start(t, Config{Flush: time.Second, Expire: 2 * time.Second, Ganglia: Ganglia{To: []string{gmond}, Spoof: spoof, DMax: dmax}})
+	r.Gauge("gone", 1)
+	has := func() (gone, kept bool) {
+		r.Gauge("kept", 1)
+		all := gmondHost(t, gmond, host)
+		return all["stats.gauges.gone"].Name != "", all["stats.gauges.kept"].Name != ""
+	}
+	eventually(t, "gmond to have both", func() bool { gone, kept := has(); return gone && kept })
+	began := time.Now()
+	within(t, 90*time.Second, "gmond to forget the one", func() bool { // it looks once a minute
+		gone, kept := has()
+		if !kept {
+			t.Fatal("gmond forgot what it is sent")
+		}
+		return !gone
+	})
+	if took := time.Since(began); took < dmax {
+		t.Errorf("gmond forgot it after %v, before its DMAX", took)
+	}
+}
+
 func TestGmondGetsAsManyMetricsAsItMay(t *testing.T) {
 	t.Parallel()
 	gmond := enginetest.URL(t, "GANGLIA")
-	host := fmt.Sprintf("many%d", time.Now().UnixNano())
-	r, _ := start(t, Config{Flush: time.Hour, Ganglia: Ganglia{To: []string{gmond}, Spoof: "10.0.0.8:" + host, DMax: time.Hour, Metrics: 1000}})
+	spoof, host := spoofed()
+	r, _ := start(t, Config{Flush: time.Hour, Ganglia: Ganglia{To: []string{gmond}, Spoof: spoof, DMax: time.Hour, Metrics: 1000}})
 	for i := range 1200 {
 		r.Gauge(fmt.Sprintf("shop.g%d", i), float64(i))
 	}
