@@ -85,8 +85,8 @@ func TestTheConsoleAnswersAsEtsys(t *testing.T) {
 
 func TestTheConsoleTellsStatsAndConfiguration(t *testing.T) {
 	t.Parallel()
-	carbon := newCountingCarbon(t)
-	r, _ := start(t, Config{UDP: local, Admin: local, Flush: time.Hour, Graphite: Graphite{Addresses: []string{carbon.address}}})
+	carbon := newFakeCarbon(t)
+	r, _ := start(t, Config{UDP: local, Admin: local, Flush: time.Hour, Graphite: Graphite{Addresses: []string{carbon.Address}}})
 	sendAll(t, r, dialUDP(t, r), 1, func(int) []byte { return []byte("a:1|c\nbad") })
 	if err := r.Flush(t.Context()); err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func TestTheConsoleTellsStatsAndConfiguration(t *testing.T) {
 			t.Errorf("stats has no %s:\n%s", want, stats)
 		}
 	}
-	if config := command(t, r, "config"); !strings.Contains(config, "\ngraphite > address: ["+carbon.address+"]\n") {
+	if config := command(t, r, "config"); !strings.Contains(config, "\ngraphite > address: ["+carbon.Address+"]\n") {
 		t.Errorf("config is %s", config)
 	}
 }

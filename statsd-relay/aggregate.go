@@ -15,7 +15,7 @@ type series struct {
 	metric *metric // in Prometheus; nil if its name could not be had
 	seen   uint32  // when its last sample was merged, in Unix seconds
 	class  class
-	plain  bool // as its cell's
+	plain  bool // of timers: not milliseconds but the sender's own unit
 	dead   bool
 
 	// Since the last flush:
@@ -305,13 +305,13 @@ func (f *flush) add(piece *flush) {
 	f.counters, f.gauges = append(f.counters, piece.counters...), append(f.gauges, piece.gauges...)
 	f.sets, f.stamped = append(f.sets, piece.sets...), append(f.stamped, piece.stamped...)
 	for _, t := range piece.timers {
-		f.timer(t.key, append(f.stats, t.stats...))
+		f.timer(t.key, t.plain, append(f.stats, t.stats...))
 	}
 }
 
 // timer adds a timer, whose stats are what stats has more than f.stats.
-func (f *flush) timer(key string, stats []stat) {
-	f.timers = append(f.timers, timerPoint{key, stats[len(f.stats):len(stats):len(stats)]})
+func (f *flush) timer(key string, plain bool, stats []stat) {
+	f.timers = append(f.timers, timerPoint{key, stats[len(f.stats):len(stats):len(stats)], plain})
 	f.stats = stats
 }
 
@@ -330,6 +330,7 @@ type point struct {
 type timerPoint struct {
 	key   string
 	stats []stat
+	plain bool // no milliseconds
 }
 
 // stampedPoint is a counter's or a gauge's value at a time of its own.
@@ -414,7 +415,7 @@ func (a *aggregator) end(s *series, f *flush, now time.Time) {
 		s.metric.settle(n)
 	case timers:
 		if shown {
-			f.timer(s.key, a.stats(f.stats, s))
+			f.timer(s.key, s.plain, a.stats(f.stats, s))
 		}
 		s.value, s.first = 0, 0
 	}

@@ -1,110 +1,41 @@
 package relay
 
 import (
-	"bufio"
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"addons/statsd-relay/carbon/carbontest"
 )
 
-// fakeCarbon keeps the lines that it reads, and can misbehave.
-type fakeCarbon struct {
-	t        *testing.T
-	address  string
-	mu       sync.Mutex
-	lines    []string
-	listener net.Listener
-	conns    []net.Conn
-	served   sync.WaitGroup
-}
+// fakeCarbon is a carbon that says which points it has.
+type fakeCarbon struct{ *carbontest.Carbon }
 
-func newFakeCarbon(t *testing.T) *fakeCarbon {
-	// An address of its own, so that no other test gets the port while it is down.
-	f := &fakeCarbon{t: t, address: fmt.Sprintf("127.%d.%d.%d:0", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))}
-	f.up()
-	t.Cleanup(f.down)
-	return f
-}
-
-// up listens, at the same address each time.
-func (f *fakeCarbon) up() { f.listen(f.keep) }
-
-func (f *fakeCarbon) listen(serve func(net.Conn)) {
-	f.t.Helper()
-	listener, err := net.Listen("tcp", f.address)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.address = listener.Addr().String()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.listener = listener
-	f.served.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			f.mu.Lock()
-			down := f.listener != listener
-			f.conns = append(f.conns, conn)
-			f.mu.Unlock()
-			if down {
-				reset(conn)
-				return
-			}
-			f.served.Go(func() { serve(conn) })
-		}
-	})
-}
-
-func (f *fakeCarbon) keep(conn net.Conn) {
-	for s := bufio.NewScanner(conn); s.Scan(); {
-		f.mu.Lock()
-		f.lines = append(f.lines, s.Text())
-		f.mu.Unlock()
-	}
-}
-
-// down resets all connections and refuses new ones.
-func (f *fakeCarbon) down() {
-	f.mu.Lock()
-	if f.listener == nil {
-		f.mu.Unlock()
-		return
-	}
-	f.listener.Close()
-	f.listener = nil
-	for _, c := range f.conns {
-		reset(c)
-	}
-	f.conns = nil
-	f.mu.Unlock()
-	f.served.Wait()
-}
-
-func reset(conn net.Conn) {
-	conn.(*net.TCPConn).SetLinger(0)
-	conn.Close()
-}
+func newFakeCarbon(t *testing.T) fakeCarbon { return fakeCarbon{carbontest.New(t)} }
 
 // counts returns the points of a path, in the order of arrival, each time once.
-func (f *fakeCarbon) counts(path string) (values, times []string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, line := range f.lines {
+func (f fakeCarbon) counts(path string) (values, times []string) {
+	for _, line := range f.Lines() {
 		fields := strings.Fields(line)
 		if len(fields) == 3 && fields[0] == path && !slices.Contains(times, fields[2]) {
 			values, times = append(values, fields[1]), append(times, fields[2])
 		}
 	}
 	return values, times
+}
+
+// total adds the values of counts.
+func (f fakeCarbon) total(path string) (sum int) {
+	values, _ := f.counts(path)
+	for _, v := range values {
+		n := 0
+		fmt.Sscan(v, &n)
+		sum += n
+	}
+	return sum
 }
 
 // flushes has the relay count i and flush, for each i, at second 1000+i.
@@ -123,19 +54,19 @@ func toCarbon(address string) Config {
 func TestFlushesWaitForCarbonWithTheirOwnTimes(t *testing.T) {
 	t.Parallel()
 	carbon := newFakeCarbon(t)
-	r, _ := start(t, toCarbon(carbon.address))
+	r, _ := start(t, toCarbon(carbon.Address))
 	for i := range 5 {
 		flushes(r, i, i+1)
 		eventually(t, "it to be sent", func() bool { return r.sinks[0].status().waiting == 0 })
 	}
 	eventually(t, "five flushes", func() bool { v, _ := carbon.counts("stats_counts.a"); return len(v) == 5 })
-	carbon.down()
+	carbon.Down()
 	eventually(t, "the relay to notice", func() bool { return value(t, r, "relay_sink_up", "sink=graphite") == 0 })
 	flushes(r, 5, 30)
 	if status := r.sinks[0].status(); status.waiting != 30 || status.err == nil {
 		t.Errorf("the status is %+v, want 25 that wait, the five sent just now, and why", status)
 	}
-	carbon.up()
+	carbon.Up()
 	eventually(t, "all flushes", func() bool { return r.sinks[0].status().waiting == 0 })
 	eventually(t, "all points", func() bool { v, _ := carbon.counts("stats_counts.a"); return len(v) == 30 })
 	got := map[string]string{}
@@ -161,21 +92,21 @@ func TestFlushesWaitForCarbonWithTheirOwnTimes(t *testing.T) {
 func TestEachCarbonHasMetricsAndALineOfTheStatusPage(t *testing.T) {
 	t.Parallel()
 	one, two := newFakeCarbon(t), newFakeCarbon(t)
-	two.down()
-	cfg := toCarbon(one.address + ":a")
-	cfg.Graphite.Addresses = append(cfg.Graphite.Addresses, two.address+":b")
+	two.Down()
+	cfg := toCarbon(one.Address + ":a")
+	cfg.Graphite.Addresses = append(cfg.Graphite.Addresses, two.Address+":b")
 	cfg.Graphite.Spool.Dir = t.TempDir()
 	r, stop := start(t, cfg)
 	for i := range 100 {
 		r.Count(fmt.Sprintf("key%d", i), 1)
 	}
 	r.flushAt(time.Unix(1000, 0))
-	a, b := "graphite "+one.address+":a", "graphite "+two.address+":b"
+	a, b := "graphite "+one.Address+":a", "graphite "+two.Address+":b"
 	eventually(t, "the one that is up", func() bool { return value(t, r, "relay_sink_flushes_total", "outcome=sent,sink="+a) == 1 })
 	eventually(t, "the other's spool", func() bool { return value(t, r, "relay_spool_bytes", "sink="+b) > 0 })
 	expect(t, r, map[string]float64{"relay_sink_up{sink=" + a: 1, "relay_sink_queue_flushes{sink=" + a: 0, "relay_sink_queue_flushes{sink=" + b: 1, "relay_sink_oldest_timestamp_seconds{sink=" + b: 1000})
 	page, _ := get(t, r, "/", "")
-	for _, want := range []string{one.address + ":a</code></th><td>connected", two.address + ":b</code></th><td><strong>down", "on disk 4 KiB, oldest of 1970-01-01 00:16:40"} {
+	for _, want := range []string{one.Address + ":a</code></th><td>connected", two.Address + ":b</code></th><td><strong>down", "on disk 4 KiB, oldest of 1970-01-01 00:16:40"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the status page lacks %q:\n%s", want, page)
 		}
@@ -188,7 +119,7 @@ func TestEachCarbonHasMetricsAndALineOfTheStatusPage(t *testing.T) {
 func TestTheLastFlushReachesCarbonBeforeTheEnd(t *testing.T) {
 	t.Parallel()
 	carbon := newFakeCarbon(t)
-	r, stop := start(t, Config{UDP: local, Graphite: Graphite{Addresses: []string{carbon.address}}})
+	r, stop := start(t, Config{UDP: local, Graphite: Graphite{Addresses: []string{carbon.Address}}})
 	eventually(t, "carbon to be connected", func() bool { return r.sinks[0].status().err == nil })
 	conn := dialUDP(t, r)
 	for range 100 {
@@ -197,41 +128,34 @@ func TestTheLastFlushReachesCarbonBeforeTheEnd(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	sum := 0
 	eventually(t, "the last flush", func() bool {
-		values, times := carbon.counts("stats_counts.last")
-		sum = 0
-		for _, v := range values {
-			n := 0
-			fmt.Sscan(v, &n)
-			sum += n
-		}
+		_, times := carbon.counts("stats_counts.last")
 		for _, at := range times {
 			if !strings.HasSuffix(at, "0") {
 				t.Fatalf("the last flush is stamped %s, want the interval's end", at)
 			}
 		}
-		return sum == 100
+		return carbon.total("stats_counts.last") == 100
 	})
 }
 
 func TestFlushSaysWhatGraphiteStillLacks(t *testing.T) {
 	t.Parallel()
 	carbon := newFakeCarbon(t)
-	r, stop := start(t, toCarbon(carbon.address))
+	r, stop := start(t, toCarbon(carbon.Address))
 	r.Count("a", 1)
 	if err := r.Flush(t.Context()); err != nil {
 		t.Error(err)
 	}
-	carbon.down()
+	carbon.Down()
 	eventually(t, "the relay to notice", func() bool { return r.sinks[0].status().err != nil })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	err := r.Flush(ctx)
-	if err == nil || !strings.Contains(err.Error(), carbon.address) || !strings.Contains(err.Error(), "flushes wait") {
+	if err == nil || !strings.Contains(err.Error(), carbon.Address) || !strings.Contains(err.Error(), "flushes wait") {
 		t.Errorf("Flush says %v", err)
 	}
-	carbon.up()
+	carbon.Up()
 	if err := stop(); err != nil {
 		t.Error(err)
 	}

@@ -16,7 +16,7 @@ func someFlush() *flush {
 	return &flush{
 		at: time.Unix(1_700_000_000, 0), interval: 10 * time.Second,
 		counters: []point{{"b.c", 25}, {"a.c;x=y", 1e6}}, gauges: []point{{"a.g", -.1234}}, sets: []point{{"a.u", 3}},
-		timers:  []timerPoint{{"a.t", []stat{{"count", 2}, {"count_ps", .2}, {"mean", 12.5}}}},
+		timers:  []timerPoint{{"a.t", []stat{{"count", 2}, {"count_ps", .2}, {"mean", 12.5}}, false}},
 		stamped: []stampedPoint{{stamped{gauges, "a.s", 1_600_000_000}, 7}},
 	}
 }

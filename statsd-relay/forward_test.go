@@ -280,6 +280,47 @@ func TestWhatIsNoMetricIsForwardedWhole(t *testing.T) {
 	}
 }
 
+func TestEventsAndServiceChecksGoOnByteForByte(t *testing.T) {
+	t.Parallel()
+	node, repeated := receive(t), receive(t)
+	r, _ := start(t, Config{
+		UDP: local, Readers: 1, Flush: time.Hour,
+		Forward: Forward{Nodes: []string{node.LocalAddr().String()}}, Repeat: Repeat{To: []string{repeated.LocalAddr().String()}},
+	})
+	datagrams := []string{
+		"_e{5,4}:title|text",
+		"_e{6,8}:ti|tle|a\\nb: é|d:1700000000|h:web1|p:low|t:warning|s:nagios|#env:prod,dc:phx|k:agg\n",
+		"_sc|db up|2|d:1700000000|h:web1|#role:db|m:down: no \\n answer | at all",
+		"a:1|c\n_e{1,1}:b|c\n_sc|a|0\nlat:2:3|ms|@0.5|#x:y\n_e{broken:1|c\ng:-4|g",
+		"_e{5,2000}:large|" + strings.Repeat("0123456789", 200), // more than goes into a packet
+	}
+	var sent []string
+	conn := dialUDP(t, r)
+	for _, d := range datagrams {
+		send(t, conn, "%s", d)
+		sent = append(sent, strings.Split(strings.TrimSuffix(d, "\n"), "\n")...)
+	}
+	buf := make([]byte, 65536)
+	for _, d := range datagrams {
+		if n, _, err := repeated.ReadFrom(buf); err != nil || string(buf[:n]) != d {
+			t.Errorf("repeated was %q, %v, want %q", buf[:n], err, d)
+		}
+	}
+	for len(sent) > 0 {
+		n, _, err := node.ReadFrom(buf)
+		if err != nil {
+			t.Fatalf("of what was forwarded lacks %q: %v", sent, err)
+		}
+		for got := range strings.SplitSeq(string(buf[:n]), "\n") {
+			if len(sent) == 0 || got != sent[0] {
+				t.Fatalf("forwarded was %q, want the first of %q", got, sent)
+			}
+			sent = sent[1:]
+		}
+	}
+	expect(t, r, map[string]float64{"relay_bad_lines_total{reason=event}": 5, "relay_bad_lines_total{reason=service_check}": 2, "a": 1})
+}
+
 func TestTheKeyOfALineHasNoTags(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]string{

@@ -38,7 +38,8 @@ type Ganglia struct {
 	// 10 flushes if that is longer. It counts in seconds.
 	DMax time.Duration `yaml:"dmax"`
 	// Resend is how often metrics are described anew, which a gmond that was
-	// restarted needs; 0 is 1 min.
+	// restarted needs; 0 is 1 min. It is twice in DMax at least: gmond forgets a
+	// metric that is not described for so long, whatever values come.
 	Resend time.Duration `yaml:"resend"`
 }
 
@@ -46,7 +47,7 @@ type Ganglia struct {
 func (g *Ganglia) complete(flush time.Duration) error {
 	g.Metrics = cmp.Or(g.Metrics, 1000)
 	g.DMax = cmp.Or(g.DMax, max(10*time.Minute, 10*flush))
-	g.Resend = cmp.Or(g.Resend, time.Minute)
+	g.Resend = min(cmp.Or(g.Resend, time.Minute), g.DMax/2)
 	for _, address := range g.To {
 		_, port, err := net.SplitHostPort(address)
 		if err == nil {
@@ -78,6 +79,7 @@ const (
 // ganglia is the sink that Ganglia describes.
 type ganglia struct {
 	cfg     Ganglia
+	self    *self
 	names   names
 	host    string
 	tmax    uint32
@@ -102,7 +104,7 @@ type gangliaMetric struct {
 func newGanglia(cfg Config, self *self, log *slog.Logger) *ganglia {
 	sink := newPeerSink("ganglia", gangliaQueue*int64(len(cfg.Ganglia.To)), self)
 	g := &ganglia{
-		cfg: cfg.Ganglia, names: cfg.Naming.names(), host: cfg.Ganglia.Spoof, tmax: uint32(math.Ceil(cfg.Flush.Seconds())),
+		cfg: cfg.Ganglia, self: self, names: cfg.Naming.names(), host: cfg.Ganglia.Spoof, tmax: uint32(math.Ceil(cfg.Flush.Seconds())),
 		flushes: newLatest(), limit: rate.NewLimiter(gangliaRate, gangliaBurst), since: time.Now(), known: map[string]*gangliaMetric{},
 		sentFlushes: self.sinkFlushes.With(sink.name, "sent"), droppedFlushes: self.sinkFlushes.With(sink.name, "dropped"),
 		sentPoints: self.sinkPoints.With(sink.name, "sent"), droppedPoints: self.sinkPoints.With(sink.name, "dropped"),
@@ -142,6 +144,7 @@ func (g *ganglia) run(ctx, drain context.Context) error {
 	group.Wait()
 	for _, p := range g.peers {
 		p.abandon()
+		g.self.forgetPeer(g.name(), p.address) // a reload may have taken it out
 	}
 	return nil
 }
@@ -164,7 +167,7 @@ func (g *ganglia) deliver(ctx context.Context, f *flush) {
 	}
 	for _, t := range f.timers {
 		for _, s := range t.stats {
-			put(g.names.timer, t.key, ".", s.name, timerUnits(s.name), gmetric.Double, s.value)
+			put(g.names.timer, t.key, ".", s.name, timerUnits(s.name, t.plain), gmetric.Double, s.value)
 		}
 	}
 	for _, p := range f.gauges {
@@ -183,13 +186,13 @@ func (g *ganglia) deliver(ctx context.Context, f *flush) {
 	}
 }
 
-// timerUnits are those of one of a timer's numbers. A histogram's own unit is not
-// known, and taken for milliseconds too.
-func timerUnits(stat string) string {
+// timerUnits are those of one of a timer's numbers. What unit plain ones have is
+// not known.
+func timerUnits(stat string, plain bool) string {
 	switch {
 	case stat == "count_ps":
 		return "/s"
-	case strings.HasPrefix(stat, "count"), strings.HasPrefix(stat, "histogram"), strings.HasPrefix(stat, "sum_squares"):
+	case plain, strings.HasPrefix(stat, "count"), strings.HasPrefix(stat, "histogram"), strings.HasPrefix(stat, "sum_squares"):
 		return ""
 	}
 	return "ms"

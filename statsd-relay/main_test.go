@@ -50,13 +50,18 @@ func start(t testing.TB, cfg Config, sinks ...sink) (r *Relay, stop func() error
 // processes.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	within(t, 20*time.Second, what, ok)
+}
+
+func within(t testing.TB, most time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(most)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-deadline:
-			t.Fatalf("waited 20 s for %s", what)
+			t.Fatalf("waited %v for %s", most, what)
 		case <-tick.C:
 		}
 	}

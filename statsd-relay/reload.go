@@ -160,7 +160,7 @@ func (a *aggregator) nextInterval() {
 }
 
 func (s *self) declareReloads(reg *metrics.Registry) {
-	s.reloadGood = reg.Gauge(metrics.Desc{Name: "relay_config_last_reload_successful", Help: "Whether the last attempt to read the configuration succeeded.", Debug: true}).With()
+	s.reloadGood = reg.Gauge(metrics.Desc{Name: "relay_config_last_reload_successful", Help: "Whether the last attempt to read the configuration succeeded."}).With()
 	s.reloadTime = reg.Gauge(metrics.Desc{Name: "relay_config_last_reload_success_timestamp_seconds", Help: "When the configuration in force was read, in Unix time.", Debug: true}).With()
 }
 
@@ -187,6 +187,12 @@ func (s *self) forgetSink(name string) {
 	for _, g := range []*metrics.GaugeVec{s.sinkWaiting, s.sinkQueue, s.sinkLimit, s.sinkUp, s.spool.bytes, s.spool.limit, s.spool.oldest} {
 		g.Forget(name)
 	}
+}
+
+// forgetPeer drops the gauges of a peer that is no more.
+func (s *self) forgetPeer(sink, address string) {
+	s.peerUp.Forget(sink, address)
+	s.peerQueue.Forget(sink, address)
 }
 
 // serveReload answers POST /-/reload. Only this host may ask, unless the

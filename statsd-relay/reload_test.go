@@ -1,76 +1,27 @@
 package relay
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-// countingCarbon sums what it gets of one counter.
-type countingCarbon struct {
-	address string
-	mu      sync.Mutex
-	seen    map[string]float64 // by time, since a point may come twice
-}
-
-func (c *countingCarbon) total() (n float64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, v := range c.seen {
-		n += v
-	}
-	return n
-}
-
-func newCountingCarbon(t *testing.T) *countingCarbon {
-	t.Helper()
-	l, err := net.Listen("tcp", local)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &countingCarbon{address: l.Addr().String(), seen: map[string]float64{}}
-	var served sync.WaitGroup
-	t.Cleanup(func() { l.Close(); served.Wait() })
-	served.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			served.Go(func() {
-				defer conn.Close()
-				for s := bufio.NewScanner(conn); s.Scan(); {
-					var path, at string
-					var v float64
-					fmt.Sscan(s.Text(), &path, &v, &at)
-					if strings.HasSuffix(path, "exact") && strings.HasPrefix(path, "stats_counts.") {
-						c.mu.Lock()
-						c.seen[at] = v
-						c.mu.Unlock()
-					}
-				}
-			})
-		}
-	})
-	return c
-}
-
 func TestTenReloadsUnderLoadLoseNothing(t *testing.T) {
 	t.Parallel()
-	carbons := []*countingCarbon{newCountingCarbon(t), newCountingCarbon(t)}
-	cfg := Config{UDP: local, Flush: time.Second, Graphite: Graphite{Addresses: []string{carbons[0].address}}}
+	carbons := []fakeCarbon{newFakeCarbon(t), newFakeCarbon(t)}
+	cfg := Config{UDP: local, Flush: time.Second, Graphite: Graphite{Addresses: []string{carbons[0].Address}}}
 	r, stop := start(t, cfg)
 	reloads := 0
 	r.ReloadFrom(func() (Config, error) {
 		reloads++
-		cfg.Graphite.Addresses = []string{carbons[reloads%2].address}
+		cfg.Graphite.Addresses = []string{carbons[reloads%2].Address}
 		cfg.MaxSeries = 1000 + reloads
 		cfg.Percentiles = []float64{float64(reloads)}
 		cfg.Flush = time.Duration(1+reloads%2) * time.Second
@@ -91,8 +42,10 @@ func TestTenReloadsUnderLoadLoseNothing(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "every sample at one of the two carbons", func() bool { return carbons[0].total()+carbons[1].total() == datagrams })
-	if carbons[0].total() == datagrams || carbons[1].total() == datagrams {
+	eventually(t, "every sample at one of the two carbons", func() bool {
+		return carbons[0].total("stats_counts.exact")+carbons[1].total("stats_counts.exact") == datagrams
+	})
+	if carbons[0].total("stats_counts.exact") == datagrams || carbons[1].total("stats_counts.exact") == datagrams {
 		t.Error("one carbon has all, so the address never changed")
 	}
 }
@@ -131,12 +84,12 @@ func TestWhatWaitsGoesToTheNewAddress(t *testing.T) {
 	r, _ := start(t, cfg)
 	r.Count("exact", 7)
 	r.flushAt(time.Unix(1000, 0))
-	carbon := newCountingCarbon(t)
-	r.ReloadFrom(func() (Config, error) { cfg.Graphite.Addresses = []string{carbon.address}; return cfg, nil })
+	carbon := newFakeCarbon(t)
+	r.ReloadFrom(func() (Config, error) { cfg.Graphite.Addresses = []string{carbon.Address}; return cfg, nil })
 	if err := r.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the old flush at the new carbon", func() bool { return carbon.total() == 7 })
+	eventually(t, "the old flush at the new carbon", func() bool { return carbon.total("stats_counts.exact") == 7 })
 	r.ReloadFrom(func() (Config, error) { cfg.Graphite.Addresses = nil; return cfg, nil })
 	if err := r.Reload(); err != nil {
 		t.Fatal(err)
@@ -144,11 +97,110 @@ func TestWhatWaitsGoesToTheNewAddress(t *testing.T) {
 	expect(t, r, map[string]float64{"relay_sink_up{sink=graphite}": -1})
 }
 
+func TestANewIntervalBeginsWhenTheOneUnderWayIsOver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		kept := &keepingSink{}
+		cfg := Config{Flush: 10 * time.Second}
+		r, stop := start(t, cfg, kept)
+		began := time.Now()
+		time.Sleep(3 * time.Second)
+		cfg.Flush = 4 * time.Second
+		r.ReloadFrom(func() (Config, error) { return cfg, nil })
+		if err := r.Reload(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(18 * time.Second)
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		for _, f := range kept.flushes {
+			got += fmt.Sprintf("at %v: %v; ", f.at.Sub(began), f.interval)
+		}
+		if want := "at 10s: 10s; at 12s: 4s; at 16s: 4s; at 20s: 4s; at 24s: 4s; "; got != want {
+			t.Errorf("the flushes were of %s\nwant %s", got, want)
+		}
+	})
+}
+
+func TestASinkThatAReloadReplacesOrTakesOutIsStopped(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		what string
+		next func(*testing.T) []string // addresses
+	}{
+		{"replaced", func(t *testing.T) []string { return []string{newFakeCarbon(t).Address} }},
+		{"taken out", func(*testing.T) []string { return nil }},
+	} {
+		t.Run("carbon "+c.what, func(t *testing.T) {
+			t.Parallel()
+			l, err := net.Listen("tcp", local)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			cfg, next := toCarbon(l.Addr().String()), c.next(t)
+			r, _ := start(t, cfg)
+			conn, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			r.ReloadFrom(func() (Config, error) { cfg.Graphite.Addresses = next; return cfg, nil })
+			if err := r.Reload(); err != nil {
+				t.Fatal(err)
+			}
+			conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+			if _, err := io.Copy(io.Discard, conn); err != nil {
+				t.Errorf("the connection is not closed: %v", err)
+			}
+			onlyCurrentSinksRun(t, r)
+		})
+		t.Run("gmond "+c.what, func(t *testing.T) {
+			t.Parallel()
+			cfg, next := Config{Flush: time.Hour, Ganglia: Ganglia{To: []string{receive(t).LocalAddr().String()}}}, c.next(t)
+			r, _ := start(t, cfg)
+			eventually(t, "the relay to run", r.ready.Load)
+			r.Count("a", 1)
+			if err := r.Flush(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			old := r.sinks[0].(*ganglia)
+			r.ReloadFrom(func() (Config, error) { cfg.Ganglia.To = next; return cfg, nil })
+			if err := r.Reload(); err != nil {
+				t.Fatal(err)
+			}
+			// The connection is run's alone: that this is no race says that run has returned.
+			if old.peers[0].conn != nil {
+				t.Error("the socket is not closed")
+			}
+			expect(t, r, map[string]float64{"relay_peer_up{peer=" + old.peers[0].address + ",sink=ganglia}": -1})
+			onlyCurrentSinksRun(t, r)
+		})
+	}
+}
+
+// onlyCurrentSinksRun fails the test if a sink runs that gets no flushes, or the other way round.
+func onlyCurrentSinksRun(t *testing.T, r *Relay) {
+	t.Helper()
+	r.sinksMu.Lock()
+	defer r.sinksMu.Unlock()
+	if len(r.running) != len(r.sinks) {
+		t.Errorf("%d sinks run, and there are %d", len(r.running), len(r.sinks))
+	}
+	for _, s := range r.sinks {
+		if r.running[s] == nil {
+			t.Errorf("%s does not run", s.name())
+		}
+	}
+}
+
 func TestTheSpoolStaysThroughAReload(t *testing.T) {
 	t.Parallel()
 	carbon := newFakeCarbon(t)
-	carbon.down()
-	cfg := toCarbon(carbon.address)
+	carbon.Down()
+	cfg := toCarbon(carbon.Address)
 	cfg.Graphite.Spool.Dir = t.TempDir()
 	r, _ := start(t, cfg)
 	flushes(r, 0, 3)
@@ -165,7 +217,7 @@ func TestTheSpoolStaysThroughAReload(t *testing.T) {
 	if err := r.Reload(); err == nil || !strings.Contains(err.Error(), "give a folder that may be written to") {
 		t.Errorf("a spool that can't be had says %v", err)
 	}
-	carbon.up()
+	carbon.Up()
 	eventually(t, "all of them", func() bool { values, _ := carbon.counts("stats_counts.a"); return len(values) == 6 })
 	expect(t, r, map[string]float64{"relay_sink_flushes_total{outcome=dropped,sink=graphite}": 0})
 }
@@ -173,11 +225,11 @@ func TestTheSpoolStaysThroughAReload(t *testing.T) {
 func TestACarbonThatIsTakenOutLeavesNoGauge(t *testing.T) {
 	t.Parallel()
 	one, two := newFakeCarbon(t), newFakeCarbon(t)
-	cfg := toCarbon(one.address)
-	cfg.Graphite.Addresses = append(cfg.Graphite.Addresses, two.address)
+	cfg := toCarbon(one.Address)
+	cfg.Graphite.Addresses = append(cfg.Graphite.Addresses, two.Address)
 	r, _ := start(t, cfg)
 	eventually(t, "both to be up", func() bool {
-		return value(t, r, "relay_sink_up", "sink=graphite "+one.address) == 1 && value(t, r, "relay_sink_up", "sink=graphite "+two.address) == 1
+		return value(t, r, "relay_sink_up", "sink=graphite "+one.Address) == 1 && value(t, r, "relay_sink_up", "sink=graphite "+two.Address) == 1
 	})
 	next := func(addresses ...string) {
 		r.ReloadFrom(func() (Config, error) { cfg.Graphite.Addresses = addresses; return cfg, nil })
@@ -185,8 +237,8 @@ func TestACarbonThatIsTakenOutLeavesNoGauge(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	next(one.address)
-	expect(t, r, map[string]float64{"relay_sink_up{sink=graphite " + one.address: -1, "relay_spool_bytes{sink=graphite " + two.address: -1})
+	next(one.Address)
+	expect(t, r, map[string]float64{"relay_sink_up{sink=graphite " + one.Address: -1, "relay_spool_bytes{sink=graphite " + two.Address: -1})
 	eventually(t, "the one to be up", func() bool { return value(t, r, "relay_sink_up", "sink=graphite") == 1 })
 	next()
 	expect(t, r, map[string]float64{"relay_sink_up{sink=graphite": -1, "relay_sink_oldest_timestamp_seconds{sink=graphite": -1})

@@ -152,9 +152,9 @@ func (s *self) declareSinks(reg *metrics.Registry) {
 func (s *self) declarePeers(reg *metrics.Registry) {
 	sink, peer := metrics.L("sink"), metrics.L("peer")
 	s.peerLines = reg.Counter(metrics.Desc{Name: "relay_peer_lines_total", Help: "Lines for other servers, and points for Ganglia's, by what became of them: sent, or dropped because too many waited, it could not be reached, or (peer none) no server was on.",
-		Labels: []metrics.Label{sink, peer, metrics.L("outcome", "sent", "dropped")}, Debug: true})
-	s.peerQueue = reg.Gauge(metrics.Desc{Name: "relay_peer_queue_bytes", Help: "Memory of the lines that wait for another server.", Labels: []metrics.Label{sink, peer}, Debug: true})
-	s.peerUp = reg.Gauge(metrics.Desc{Name: "relay_peer_up", Help: "Whether another server that lines are sent to is well, by its checks and by how the last attempt went.", Labels: []metrics.Label{sink, peer}, Debug: true})
+		Labels: []metrics.Label{sink, peer, metrics.L("outcome", "sent", "dropped")}})
+	s.peerQueue = reg.Gauge(metrics.Desc{Name: "relay_peer_queue_bytes", Help: "Memory of the lines that wait for another server.", Labels: []metrics.Label{sink, peer}})
+	s.peerUp = reg.Gauge(metrics.Desc{Name: "relay_peer_up", Help: "Whether another server that lines are sent to is well, by its checks and by how the last attempt went.", Labels: []metrics.Label{sink, peer}})
 }
 
 // declareHost is for the machine's own numbers.

@@ -351,9 +351,9 @@ func TestAConnectionGoesOnInTheMiddleOfALine(t *testing.T) {
 
 func TestASuccessorThatFailsLeavesThePredecessorRunning(t *testing.T) {
 	t.Parallel()
-	c := newCountingCarbon(t)
+	c := newFakeCarbon(t)
 	spool := t.TempDir()
-	cfg := Config{UDP: local, TCP: local, Flush: time.Hour, Graphite: Graphite{Addresses: []string{c.address}, Spool: Spool{Dir: spool}}}
+	cfg := Config{UDP: local, TCP: local, Flush: time.Hour, Graphite: Graphite{Addresses: []string{c.Address}, Spool: Spool{Dir: spool}}}
 	relays := succession(t)
 	relays.succeed(cfg)
 	conn, stream := dialUDP(t, relays.now), dialTCP(t, relays.now)
@@ -405,14 +405,14 @@ func TestASuccessorThatFailsLeavesThePredecessorRunning(t *testing.T) {
 	if err := relays.now.Flush(t.Context()); err != nil {
 		t.Error(err)
 	}
-	eventually(t, "carbon to have it", func() bool { return c.total() == 4 })
+	eventually(t, "carbon to have it", func() bool { return c.total("stats_counts.exact") == 4 })
 	relays.succeed(cfg)
 	send(t, stream, "exact:1|c\n")
 	eventually(t, "the line", func() bool { return value(t, relays.now, "exact", "") == 5 })
 	if err := relays.end(); err != nil {
 		t.Error(err)
 	}
-	eventually(t, "carbon to have the last line too", func() bool { return c.total() == 5 })
+	eventually(t, "carbon to have the last line too", func() bool { return c.total("stats_counts.exact") == 5 })
 }
 
 func unprepared(io.Reader) error { return nil }

@@ -197,9 +197,10 @@ func prometheus(dir string, ports []int) *exec.Cmd {
 }
 
 // gmond takes metrics over UDP and shows them over TCP on the same port. It sends
-// none of its own.
+// none of its own. It forgets what is past its DMAX once a minute, which is as often
+// as it can, and not every five.
 func gmond(dir string, ports []int) *exec.Cmd {
-	config := fmt.Sprintf(`globals { daemonize = no setuid = no mute = yes deaf = no allow_extra_data = yes }
+	config := fmt.Sprintf(`globals { daemonize = no setuid = no mute = yes deaf = no allow_extra_data = yes cleanup_threshold = 1 }
 cluster { name = "engines" }
 udp_recv_channel { bind = 127.0.0.1 port = %[1]d }
 tcp_accept_channel { bind = 127.0.0.1 port = %[1]d }

@@ -1,14 +1,10 @@
 package carbon
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
-	"net"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"addons/server/metrics"
+	"addons/statsd-relay/carbon/carbontest"
 )
 
 func TestMain(m *testing.M) {
@@ -144,102 +141,15 @@ func sendBatches(c *Cluster, from, to int) {
 	}
 }
 
-// fakeCarbon keeps the lines that it reads, and can misbehave.
-type fakeCarbon struct {
-	t        testing.TB
-	address  string
-	served   sync.WaitGroup
-	mu       sync.Mutex
-	lines    []string
-	listener net.Listener
-	conns    []net.Conn
-}
+// fakeCarbon is a carbon that says which batches it has.
+type fakeCarbon struct{ *carbontest.Carbon }
 
-func newFakeCarbon(t testing.TB) *fakeCarbon {
-	// An address of its own, so that no other test gets the port while it is down.
-	f := &fakeCarbon{t: t, address: fmt.Sprintf("127.%d.%d.%d:0", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))}
-	f.up()
-	t.Cleanup(f.down)
-	return f
-}
-
-// up listens, at the same address each time.
-func (f *fakeCarbon) up() { f.listen(f.keep) }
-
-func (f *fakeCarbon) listen(serve func(net.Conn)) {
-	f.t.Helper()
-	listener, err := net.Listen("tcp", f.address)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.address, f.listener = listener.Addr().String(), listener
-	f.served.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			f.mu.Lock()
-			down := f.listener != listener
-			f.conns = append(f.conns, conn)
-			f.mu.Unlock()
-			if down {
-				reset(conn)
-				return
-			}
-			f.served.Go(func() { serve(conn) })
-		}
-	})
-}
-
-func (f *fakeCarbon) keep(conn net.Conn) {
-	r := bufio.NewReader(conn)
-	for {
-		line, err := r.ReadString('\n')
-		if err != nil { // a line without an end is none, as carbon has it
-			return
-		}
-		f.mu.Lock()
-		f.lines = append(f.lines, strings.TrimSuffix(line, "\n"))
-		f.mu.Unlock()
-	}
-}
-
-// down resets all connections and refuses new ones.
-func (f *fakeCarbon) down() {
-	f.mu.Lock()
-	if f.listener == nil {
-		f.mu.Unlock()
-		return
-	}
-	f.listener.Close()
-	f.listener = nil
-	for _, c := range f.conns {
-		reset(c)
-	}
-	f.conns = nil
-	f.mu.Unlock()
-	f.served.Wait()
-}
-
-func reset(conn net.Conn) {
-	conn.(*net.TCPConn).SetLinger(0)
-	conn.Close()
-}
-
-// got returns the lines in the order of arrival.
-func (f *fakeCarbon) got() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return append([]string(nil), f.lines...)
-}
+func newFakeCarbon(t testing.TB) fakeCarbon { return fakeCarbon{carbontest.New(t)} }
 
 // distinct is how many different lines came.
-func (f *fakeCarbon) distinct() int {
+func (f fakeCarbon) distinct() int {
 	lines := map[string]bool{}
-	for _, line := range f.got() {
+	for _, line := range f.Lines() {
 		lines[line] = true
 	}
 	return len(lines)
@@ -247,10 +157,10 @@ func (f *fakeCarbon) distinct() int {
 
 // holds are the values that a whisper file with slots of so many seconds would
 // hold: the last that came for each slot.
-func (f *fakeCarbon) holds(t testing.TB, path string, slot int64) map[int64]int {
+func (f fakeCarbon) holds(t testing.TB, path string, slot int64) map[int64]int {
 	t.Helper()
 	values := map[int64]int{}
-	for _, line := range f.got() {
+	for _, line := range f.Lines() {
 		var p string
 		var value int
 		var at int64
@@ -265,7 +175,7 @@ func (f *fakeCarbon) holds(t testing.TB, path string, slot int64) map[int64]int 
 }
 
 // has says whether it holds batches from..to−1 each.
-func (f *fakeCarbon) has(t testing.TB, from, to int) bool {
+func (f fakeCarbon) has(t testing.TB, from, to int) bool {
 	t.Helper()
 	values := f.holds(t, "a", 1)
 	for i := from; i < to; i++ {

@@ -27,20 +27,20 @@ func spools(t *testing.T, f func(t *testing.T, dir string)) {
 func TestAllOfAnOutageArrivesWithItsOwnTimesAndTheNewestFirst(t *testing.T) {
 	spools(t, func(t *testing.T, dir string) {
 		carbon := newFakeCarbon(t)
-		c, m := open(t, Config{Addresses: []string{carbon.address}, SpoolDir: dir})
+		c, m := open(t, Config{Addresses: []string{carbon.Address}, SpoolDir: dir})
 		run(t, c)
 		sendBatches(c, 0, 1)
 		eventually(t, "the first", func() bool { return m.value(t, "sent") == 1 && carbon.has(t, 0, 1) })
-		carbon.down()
+		carbon.Down()
 		eventually(t, "the outage to be seen", func() bool { return m.value(t, "up") == 0 })
 		sendBatches(c, 1, 500)
 		if dir != "" {
 			eventually(t, "all to be on disk", func() bool { return c.dests[0].unsafe() == 0 })
 		}
 		m.expect(t, map[string]float64{"waiting": 500, "oldest": 1000, "sent": 1, "dropped": 0})
-		carbon.up()
+		carbon.Up()
 		eventually(t, "all of them", func() bool { return m.value(t, "waiting") == 0 && carbon.has(t, 0, 500) })
-		if back := carbon.got()[1:4]; !slices.Equal(back, []string{"a 498 1498", "a 499 1499", "a 0 1000"}) {
+		if back := carbon.Lines()[1:4]; !slices.Equal(back, []string{"a 498 1498", "a 499 1499", "a 0 1000"}) {
 			t.Errorf("after the outage came %q first, want the two newest and then the oldest", back)
 		}
 		m.expect(t, map[string]float64{"sent": 500, "sent_points": 500, "dropped": 0, "resent": 3, "oldest": 0})
@@ -59,11 +59,11 @@ func (d *destination) unsafe() int {
 func TestNewBatchesDoNotWaitForTheReplay(t *testing.T) {
 	spools(t, func(t *testing.T, dir string) {
 		carbon := newFakeCarbon(t)
-		carbon.down()
-		c, m := open(t, Config{Addresses: []string{carbon.address}, SpoolDir: dir, ReplayRate: 20})
+		carbon.Down()
+		c, m := open(t, Config{Addresses: []string{carbon.Address}, SpoolDir: dir, ReplayRate: 20})
 		run(t, c)
 		sendBatches(c, 0, 1000)
-		carbon.up()
+		carbon.Up()
 		eventually(t, "the replay to begin", func() bool { return m.value(t, "replayed_points") >= 2 })
 		start := time.Now()
 		for i := 1000; i < 1020; i++ {
@@ -84,7 +84,7 @@ func TestNewBatchesDoNotWaitForTheReplay(t *testing.T) {
 func TestTheLaterValueWinsInASlotOfAMinute(t *testing.T) {
 	spools(t, func(t *testing.T, dir string) {
 		carbon := newFakeCarbon(t)
-		c, m := open(t, Config{Addresses: []string{carbon.address}, SpoolDir: dir})
+		c, m := open(t, Config{Addresses: []string{carbon.Address}, SpoolDir: dir})
 		run(t, c)
 		next := 0
 		send := func(n int) {
@@ -96,10 +96,10 @@ func TestTheLaterValueWinsInASlotOfAMinute(t *testing.T) {
 		for range 5 { // outages and connections in between, none on a minute
 			send(4)
 			eventually(t, "all sent", func() bool { return m.value(t, "waiting") == 0 })
-			carbon.down()
+			carbon.Down()
 			eventually(t, "the outage to be seen", func() bool { return m.value(t, "up") == 0 })
 			send(7)
-			carbon.up()
+			carbon.Up()
 			send(2)
 		}
 		eventually(t, "all sent", func() bool { return m.value(t, "waiting") == 0 })
@@ -118,7 +118,7 @@ func TestTheLaterValueWinsInASlotOfAMinute(t *testing.T) {
 func TestNothingIsLostByACarbonThatResetsInMidFlush(t *testing.T) {
 	spools(t, func(t *testing.T, dir string) {
 		carbon := newFakeCarbon(t)
-		c, m := open(t, Config{Addresses: []string{carbon.address}, SpoolDir: dir, ReplayRate: -1})
+		c, m := open(t, Config{Addresses: []string{carbon.Address}, SpoolDir: dir, ReplayRate: -1})
 		run(t, c)
 		const series = 20_000
 		var all []byte
@@ -127,9 +127,9 @@ func TestNothingIsLostByACarbonThatResetsInMidFlush(t *testing.T) {
 		}
 		c.Send(Batch{At: time.Unix(1000, 0), Lines: all, Points: series})
 		for range 5 {
-			eventually(t, "some lines", func() bool { return len(carbon.got()) > 0 || m.value(t, "sent") > 0 })
-			carbon.down()
-			carbon.up()
+			eventually(t, "some lines", func() bool { return len(carbon.Lines()) > 0 || m.value(t, "sent") > 0 })
+			carbon.Down()
+			carbon.Up()
 		}
 		c.Send(batch(1)) // the break is seen at the latest with it
 		eventually(t, "every line", func() bool { return m.value(t, "waiting") == 0 && carbon.distinct() == series+1 })
@@ -138,11 +138,11 @@ func TestNothingIsLostByACarbonThatResetsInMidFlush(t *testing.T) {
 }
 
 // stuck is a carbon that accepts and never reads, until it is released.
-func stuck(t *testing.T) (carbon *fakeCarbon, release func()) {
+func stuck(t *testing.T) (carbon fakeCarbon, release func()) {
 	carbon = newFakeCarbon(t)
-	carbon.down()
+	carbon.Down()
 	never := make(chan struct{})
-	carbon.listen(func(net.Conn) { <-never })
+	carbon.Serve(func(net.Conn) { <-never })
 	release = sync.OnceFunc(func() { close(never) })
 	t.Cleanup(release)
 	return carbon, release
@@ -162,7 +162,7 @@ func TestACarbonThatNeverReadsCostsOnlyTheMemoryItMayTake(t *testing.T) {
 	t.Parallel()
 	carbon, _ := stuck(t)
 	const limit = 20 << 20
-	c, m := open(t, Config{Addresses: []string{carbon.address}, Memory: limit})
+	c, m := open(t, Config{Addresses: []string{carbon.Address}, Memory: limit})
 	d := c.dests[0]
 	d.timeout = 200 * time.Millisecond
 	stop := run(t, c)
@@ -189,7 +189,7 @@ func TestWhatACarbonDoesNotReadIsOnDisk(t *testing.T) {
 	t.Parallel()
 	carbon, release := stuck(t)
 	dir := t.TempDir()
-	c, m := open(t, Config{Addresses: []string{carbon.address}, SpoolDir: dir, Memory: 20 << 20, ReplayRate: -1})
+	c, m := open(t, Config{Addresses: []string{carbon.Address}, SpoolDir: dir, Memory: 20 << 20, ReplayRate: -1})
 	c.dests[0].timeout = 200 * time.Millisecond
 	stop := run(t, c)
 	for i := range 10 {
@@ -204,9 +204,9 @@ func TestWhatACarbonDoesNotReadIsOnDisk(t *testing.T) {
 		t.Errorf("all is on disk, yet it says %v", err)
 	}
 	release()
-	carbon.down()
-	carbon.up()
-	c, m = open(t, Config{Addresses: []string{carbon.address}, SpoolDir: dir, ReplayRate: -1})
+	carbon.Down()
+	carbon.Up()
+	c, m = open(t, Config{Addresses: []string{carbon.Address}, SpoolDir: dir, ReplayRate: -1})
 	m.expect(t, map[string]float64{"waiting": 10})
 	run(t, c)
 	eventually(t, "all", func() bool { return m.value(t, "waiting") == 0 && carbon.distinct() == 600_000 })
@@ -214,14 +214,14 @@ func TestWhatACarbonDoesNotReadIsOnDisk(t *testing.T) {
 
 func TestOneCarbonOfThreeThatIsDownCostsTheOthersNothing(t *testing.T) {
 	t.Parallel()
-	var carbons []*fakeCarbon
+	var carbons []fakeCarbon
 	var addresses []string
 	for i := range 3 {
 		f := newFakeCarbon(t)
 		carbons = append(carbons, f)
-		addresses = append(addresses, fmt.Sprintf("%s:%c", f.address, 'a'+i))
+		addresses = append(addresses, fmt.Sprintf("%s:%c", f.Address, 'a'+i))
 	}
-	carbons[1].down()
+	carbons[1].Down()
 	c, m := open(t, Config{Addresses: addresses, SpoolDir: t.TempDir()})
 	run(t, c)
 	const series, rounds = 300, 5
@@ -247,21 +247,21 @@ func TestOneCarbonOfThreeThatIsDownCostsTheOthersNothing(t *testing.T) {
 	}
 	eventually(t, "their acknowledgements", func() bool { return m.value(t, "waiting") == rounds })
 	m.expect(t, map[string]float64{"up": 2, "dropped": 0})
-	carbons[1].up()
+	carbons[1].Up()
 	eventually(t, "what waited", func() bool { return carbons[1].distinct() == rounds*share[1] })
 }
 
 func TestStepsOfTheClockChangeNoOrder(t *testing.T) {
 	spools(t, func(t *testing.T, dir string) {
 		carbon := newFakeCarbon(t)
-		carbon.down()
-		c, m := open(t, Config{Addresses: []string{carbon.address}, SpoolDir: dir, ReplayRate: -1})
+		carbon.Down()
+		c, m := open(t, Config{Addresses: []string{carbon.Address}, SpoolDir: dir, ReplayRate: -1})
 		run(t, c)
 		stamps := []int64{5000, 5010, 90_000, 90_010, 4000, 4010, 4010, 5000, 5010} // forwards, back, and over the same again
 		for i, at := range stamps {
 			c.Send(batchAt(i, at))
 		}
-		carbon.up()
+		carbon.Up()
 		eventually(t, "all", func() bool { return m.value(t, "waiting") == 0 })
 		eventually(t, "the last of each time", func() bool {
 			held := carbon.holds(t, "a", 1)
@@ -276,7 +276,7 @@ func TestWaitReturnsWhenWhatIsNewIsSentOrSafe(t *testing.T) {
 	carbon := newFakeCarbon(t)
 	dir := t.TempDir()
 	for _, spool := range []string{"", dir} {
-		c, _ := open(t, Config{Addresses: []string{carbon.address}, SpoolDir: spool})
+		c, _ := open(t, Config{Addresses: []string{carbon.Address}, SpoolDir: spool})
 		run(t, c)
 		c.Send(batch(0))
 		if err := c.Wait(t.Context()); err != nil || !carbon.has(t, 0, 1) {
@@ -285,13 +285,13 @@ func TestWaitReturnsWhenWhatIsNewIsSentOrSafe(t *testing.T) {
 				t.Errorf("waiting says %v", err)
 			}
 		}
-		carbon.down()
+		carbon.Down()
 		eventually(t, "the outage to be seen", func() bool { return c.Status()[0].Err != nil })
 		c.Send(batch(1))
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		err := c.Wait(ctx)
-		if spool == "" && (err == nil || !strings.Contains(err.Error(), carbon.address+": 2 flushes wait")) {
+		if spool == "" && (err == nil || !strings.Contains(err.Error(), carbon.Address+": 2 flushes wait")) {
 			t.Errorf("without a spool it says %v", err)
 		}
 		if spool != "" {
@@ -299,7 +299,7 @@ func TestWaitReturnsWhenWhatIsNewIsSentOrSafe(t *testing.T) {
 				t.Errorf("with a spool it says %v", err)
 			}
 		}
-		carbon.up()
+		carbon.Up()
 	}
 }
 
@@ -363,12 +363,12 @@ func killed(t *testing.T, dir, address string, from, to int) {
 func TestWhatIsOnDiskSurvivesKill9(t *testing.T) {
 	t.Parallel()
 	carbon, dir := newFakeCarbon(t), t.TempDir()
-	carbon.down()
+	carbon.Down()
 	for round := range 5 {
-		killed(t, dir, carbon.address, 20*round, 20*round+20)
+		killed(t, dir, carbon.Address, 20*round, 20*round+20)
 	}
-	carbon.up()
-	c, m := open(t, Config{Addresses: []string{carbon.address}, SpoolDir: dir, ReplayRate: -1})
+	carbon.Up()
+	c, m := open(t, Config{Addresses: []string{carbon.Address}, SpoolDir: dir, ReplayRate: -1})
 	m.expect(t, map[string]float64{"waiting": 100, "corrupt": 0})
 	run(t, c)
 	eventually(t, "all hundred", func() bool { return m.value(t, "waiting") == 0 && carbon.has(t, 0, 100) })
@@ -378,16 +378,16 @@ func TestWhatIsOnDiskSurvivesKill9(t *testing.T) {
 func TestAKillInMidReplayCostsNoMoreThanSendingAgain(t *testing.T) {
 	t.Parallel()
 	carbon, dir := newFakeCarbon(t), t.TempDir()
-	carbon.down()
-	killed(t, dir, carbon.address, 0, 50)
-	carbon.up()
+	carbon.Down()
+	killed(t, dir, carbon.Address, 0, 50)
+	carbon.Up()
 	next := 50
 	for range 5 {
 		n := 1 + rand.IntN(10)
-		killed(t, dir, carbon.address, next, next+n)
+		killed(t, dir, carbon.Address, next, next+n)
 		next += n
 	}
-	c, m := open(t, Config{Addresses: []string{carbon.address}, SpoolDir: dir, ReplayRate: -1})
+	c, m := open(t, Config{Addresses: []string{carbon.Address}, SpoolDir: dir, ReplayRate: -1})
 	run(t, c)
 	eventually(t, "all", func() bool { return m.value(t, "waiting") == 0 && carbon.has(t, 0, next) })
 	m.expect(t, map[string]float64{"dropped": 0, "corrupt": 0})
@@ -396,7 +396,7 @@ func TestAKillInMidReplayCostsNoMoreThanSendingAgain(t *testing.T) {
 func TestWhatWasSentIsNotSentAgainAfterAnOrderlyEnd(t *testing.T) {
 	t.Parallel()
 	carbon, dir := newFakeCarbon(t), t.TempDir()
-	cfg := Config{Addresses: []string{carbon.address}, SpoolDir: dir}
+	cfg := Config{Addresses: []string{carbon.Address}, SpoolDir: dir}
 	for i := range 3 {
 		c, m := open(t, cfg)
 		m.expect(t, map[string]float64{"waiting": 0})
@@ -423,8 +423,8 @@ func TestWhatWasSentIsNotSentAgainAfterAnOrderlyEnd(t *testing.T) {
 func TestThePartsOfATimeCountAsOneBatchAndGoOutInOrder(t *testing.T) {
 	spools(t, func(t *testing.T, dir string) {
 		carbon := newFakeCarbon(t)
-		carbon.down()
-		c, m := open(t, Config{Addresses: []string{carbon.address}, SpoolDir: dir, ReplayRate: -1})
+		carbon.Down()
+		c, m := open(t, Config{Addresses: []string{carbon.Address}, SpoolDir: dir, ReplayRate: -1})
 		run(t, c)
 		const times, parts = 4, 30
 		for at := range times {
@@ -436,10 +436,10 @@ func TestThePartsOfATimeCountAsOneBatchAndGoOutInOrder(t *testing.T) {
 			eventually(t, "all to be on disk", func() bool { return c.dests[0].unsafe() == 0 })
 		}
 		m.expect(t, map[string]float64{"waiting": times})
-		carbon.up()
+		carbon.Up()
 		eventually(t, "all", func() bool { return m.value(t, "waiting") == 0 && carbon.distinct() == times*parts })
 		m.expect(t, map[string]float64{"sent": times, "sent_points": times * parts, "resent": 2, "dropped": 0})
-		got := carbon.got()
+		got := carbon.Lines()
 		for part := range 2 * parts { // the two newest times come first, in the order of their parts
 			if want := fmt.Sprintf("p%d %d %d", part%parts, 2+part/parts, 1002+part/parts); got[part] != want {
 				t.Fatalf("line %d is %q, want %q", part, got[part], want)

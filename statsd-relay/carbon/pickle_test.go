@@ -139,14 +139,14 @@ func FuzzPickle(f *testing.F) {
 func TestPicklesArriveAsTheLinesDo(t *testing.T) {
 	t.Parallel()
 	carbon := newFakeCarbon(t)
-	carbon.down()
+	carbon.Down()
 	var received bytes.Buffer
 	read := make(chan error, 1)
-	carbon.listen(func(conn net.Conn) {
+	carbon.Serve(func(conn net.Conn) {
 		_, err := received.ReadFrom(conn)
 		read <- err
 	})
-	c, m := open(t, Config{Addresses: []string{carbon.address}, Protocol: "pickle"})
+	c, m := open(t, Config{Addresses: []string{carbon.Address}, Protocol: "pickle"})
 	stop := run(t, c)
 	c.Send(Batch{At: time.Unix(1000, 0), Lines: []byte("a 1 1000\nb;c=d 2.5 1000\n"), Points: 2})
 	eventually(t, "it to be sent", func() bool { return m.value(t, "sent") == 1 })

@@ -140,7 +140,7 @@ func TestADamagedRecordCostsNoOther(t *testing.T) {
 	}
 	carbon := newFakeCarbon(t)
 	c, m, _ := spooled(t, dir, 0)
-	c.dests[0].node.address = carbon.address
+	c.dests[0].node.address = carbon.Address
 	run(t, c)
 	eventually(t, "the others", func() bool { return m.value(t, "waiting") == 0 && carbon.distinct() == 19 })
 	m.expect(t, map[string]float64{"corrupt": 1, "dropped": 1, "sent": 19})
@@ -269,9 +269,9 @@ func smallDisk(t *testing.T) (dir string, fill, empty func(*spool) error) {
 
 func TestWhileTheDiskIsFullBatchesWaitInMemory(t *testing.T) {
 	carbon := newFakeCarbon(t)
-	carbon.down()
+	carbon.Down()
 	dir, fill, empty := smallDisk(t)
-	c, m := open(t, Config{Addresses: []string{carbon.address}, SpoolDir: dir, Memory: 1 << 20, ReplayRate: -1})
+	c, m := open(t, Config{Addresses: []string{carbon.Address}, SpoolDir: dir, Memory: 1 << 20, ReplayRate: -1})
 	spool := c.dests[0].spool
 	sendBatches(c, 0, 10)
 	if err := c.dests[0].keepAll(); err != nil {
@@ -305,7 +305,7 @@ func TestWhileTheDiskIsFullBatchesWaitInMemory(t *testing.T) {
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
-	c, m = open(t, Config{Addresses: []string{carbon.address}, SpoolDir: dir, ReplayRate: -1})
+	c, m = open(t, Config{Addresses: []string{carbon.Address}, SpoolDir: dir, ReplayRate: -1})
 	m.expect(t, map[string]float64{"waiting": 160 - dropped, "corrupt": 0, "oldest": 1000})
 	c.Close()
 }
