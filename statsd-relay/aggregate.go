@@ -100,13 +100,14 @@ func (a *aggregator) merge() {
 // empty takes all from the plane that a shard has filled.
 func (a *aggregator) empty(s *shard, now time.Time) {
 	p, n := s.swap()
-	for i, c := range p.dirty {
-		a.fold(c, &c.data[n], p.extras[c], now)
-		c.data[n] = interval{}
-		p.dirty[i] = nil
+	for d := p.dirty; d != nil; d = s.recycle(d) {
+		for _, c := range d.cells[:d.n] {
+			a.fold(c, &c.data[n], p, now)
+			c.data[n] = interval{}
+		}
 	}
-	p.dirty = p.dirty[:0]
-	p.extras = nil
+	p.dirty, p.last, p.extras = nil, nil, nil
+	clear(p.negative)
 	a.pages = append(a.pages, p.leave()...)
 	for at, v := range p.stamped {
 		a.stamp(at, v)
@@ -150,8 +151,8 @@ func (a *aggregator) stamp(at stamped, v float64) {
 	}
 }
 
-// fold adds a cell's interval to its series.
-func (a *aggregator) fold(c *cell, d *interval, x *extra, now time.Time) {
+// fold adds a cell's interval, of plane p, to its series.
+func (a *aggregator) fold(c *cell, d *interval, p *plane, now time.Time) {
 	if c.series == nil || c.series.dead {
 		c.series = a.find(c)
 		a.stray = a.stray || c.series.key != c.raw
@@ -168,7 +169,7 @@ func (a *aggregator) fold(c *cell, d *interval, x *extra, now time.Time) {
 	switch c.class {
 	case counters:
 		s.value += d.value
-		s.metric.add(d.value - d.negative) // in Prometheus a counter never falls
+		s.metric.add(d.value - p.negative[c]) // in Prometheus a counter never falls
 	case gauges:
 		if d.first == settled {
 			s.value = 0
@@ -176,9 +177,9 @@ func (a *aggregator) fold(c *cell, d *interval, x *extra, now time.Time) {
 		s.value += d.value
 		s.metric.set(s.value)
 	case timers:
-		a.time(s, d, x, c.plain)
+		a.time(s, d, p.extras[c], c.plain)
 	case sets:
-		a.self.members.Add(s.join(x.members, a.cfg.SetMembers))
+		a.self.members.Add(s.join(p.extras[c].members, a.cfg.SetMembers))
 		s.metric.atLeast(float64(len(s.extra.members)))
 	}
 }
