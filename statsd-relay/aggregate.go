@@ -35,7 +35,7 @@ type aggregator struct {
 
 	mu       sync.Mutex
 	shards   []*shard
-	series   [classes]map[string]*series
+	series   [classes]index
 	count    int
 	prefixes map[string]int // series by the first part of their names
 	stray    bool           // shards have cells that their series does not want any more
@@ -57,9 +57,6 @@ func newAggregator(cfg Config, self *self) *aggregator {
 		prefixes: map[string]int{}, stamped: map[stamped]float64{},
 	}
 	a.summarise(cfg)
-	for c := range a.series {
-		a.series[c] = map[string]*series{}
-	}
 	return a
 }
 
@@ -91,7 +88,7 @@ func (a *aggregator) merge() {
 		a.empty(s, now)
 	}
 	for c := range a.series {
-		a.self.series[c].Set(float64(len(a.series[c])))
+		a.self.series[c].Set(float64(a.series[c].len()))
 	}
 	a.self.conflicts.Set(float64(a.prom.refused))
 	a.self.dropped.Set(float64(a.prom.dropped))
@@ -235,25 +232,25 @@ func (s *series) join(members map[uint64]struct{}, limit int) (dropped int64) {
 // is its prefix's or its class's Overflow.
 func (a *aggregator) find(c *cell) *series {
 	key := c.raw
-	if s, ok := a.series[c.class][key]; ok {
+	if s := a.series[c.class].get(key); s != nil {
 		return s
 	}
 	prefix := prefixOf(key)
 	if a.cfg.MaxPerPrefix > 0 && a.prefixes[prefix] >= a.cfg.MaxPerPrefix && prefix != key {
 		key = prefix + "." + Overflow
 	}
-	if s, ok := a.series[c.class][key]; ok {
+	if s := a.series[c.class].get(key); s != nil {
 		return s
 	}
 	if a.count >= a.cfg.MaxSeries {
 		key = Overflow
-		if s, ok := a.series[c.class][key]; ok {
+		if s := a.series[c.class].get(key); s != nil {
 			return s
 		}
 	}
 	s := &series{key: key, class: c.class}
 	s.metric = a.prom.enter(key, c.class, c.plain)
-	a.series[c.class][key] = s
+	a.series[c.class].put(s)
 	a.prefixes[prefixOf(key)]++
 	a.count++
 	return s
@@ -340,8 +337,8 @@ func (a *aggregator) flush(at time.Time, emit func(*flush)) {
 	a.top = a.topKeys()
 	total := 0
 	f := a.piece(at)
-	for _, all := range a.series {
-		for _, s := range all {
+	for c := range a.series {
+		for s := range a.series[c].all() {
 			if a.end(s, f, start); f.points() >= pieceSeries {
 				total += f.points()
 				emit(f)
@@ -426,9 +423,9 @@ func (a *aggregator) stats(to []stat, s *series) []stat {
 }
 
 func (a *aggregator) expire(s *series) {
-	s.dead, a.stray = true, true
+	a.series[s.class].kill(s)
+	a.stray = true
 	a.prom.leave(s.metric)
-	delete(a.series[s.class], s.key)
 	a.count--
 	prefix := prefixOf(s.key)
 	if a.prefixes[prefix]--; a.prefixes[prefix] == 0 {
@@ -437,12 +434,15 @@ func (a *aggregator) expire(s *series) {
 	a.self.expired[s.class].Inc()
 }
 
-// sweep frees the cells of series that are no more, if there are any.
+// sweep frees what is held of series that are no more, if there are any.
 func (a *aggregator) sweep() {
 	if !a.stray {
 		return
 	}
 	a.stray = false
+	for c := range a.series {
+		a.series[c].sweep()
+	}
 	for _, s := range a.shards {
 		s.mu.Lock()
 		s.table.sweep()
@@ -464,8 +464,8 @@ const topShown = 25
 // topKeys are the busiest keys of the interval, the busiest first.
 func (a *aggregator) topKeys() []keyRate {
 	var best []*series
-	for _, all := range a.series {
-		for _, s := range all {
+	for c := range a.series {
+		for s := range a.series[c].all() {
 			if s.samples == 0 {
 				continue
 			}

@@ -119,7 +119,7 @@ func (a *aggregator) shown() (types, prefixes []seriesCount, top []keyRate) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for c := range a.series {
-		types = append(types, seriesCount{class(c).String(), len(a.series[c])})
+		types = append(types, seriesCount{class(c).String(), a.series[c].len()})
 	}
 	for prefix, n := range a.prefixes {
 		prefixes = append(prefixes, seriesCount{prefix, n})
