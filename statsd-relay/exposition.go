@@ -193,6 +193,9 @@ func (m *metric) chunk(c *chunk, plain bool) {
 	}
 	m.touch()
 	to := m.sink()
+	if to.buckets == nil {
+		to.buckets = make([]bucket, 0, c.n) // most have values that are all different
+	}
 	c.each(func(v, weight float64) {
 		n := uint64(1)
 		if weight != 1 {
