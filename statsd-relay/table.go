@@ -57,7 +57,8 @@ type table struct {
 	key     []byte
 }
 
-const blockCells = 256
+// blockCells fill 32 KiB: whatever has pointers and is less takes eight bytes more.
+const blockCells = 512
 
 func newTable(limit int, styles statsd.Styles) *table {
 	return &table{limit: limit, styles: styles, seed: maphash.MakeSeed(), slots: make([]uint64, 64)}
