@@ -49,7 +49,7 @@ func (e *exposition) enter(key string, c class, plain bool) *metric {
 		return &e.nowhere
 	}
 	m, namesake := e.metrics.find(id)
-	if namesake == nil && e.taken(mangle(id), r.kind) || namesake != nil && !namesake.rule.alike(r) {
+	if namesake == nil && e.taken(id, r.kind) || namesake != nil && !namesake.rule.alike(r) {
 		e.refused++
 		return nil
 	}
@@ -77,8 +77,13 @@ func (e *exposition) leave(m *metric) {
 	}
 }
 
-// taken tells whether a new family would have a name of another's.
-func (e *exposition) taken(name string, kind dto.MetricType) bool {
+// taken tells whether a new family, whose own name nobody has, would have a name of
+// another's.
+func (e *exposition) taken(id string, kind dto.MetricType) bool {
+	if suffixOf(id) < 0 && e.metrics.suffixed == [len(suffixes)]int{} {
+		return false
+	}
+	name := mangle(id)
 	return slices.ContainsFunc(claimed(name, kind), func(n string) bool { return e.holder(n) != nil })
 }
 
@@ -194,7 +199,7 @@ func (m *metric) chunk(c *chunk, plain bool) {
 	m.touch()
 	to := m.sink()
 	if to.buckets == nil {
-		to.buckets = make([]bucket, 0, c.n) // most have values that are all different
+		to.buckets = slices.Grow(to.buckets, int(c.n+c.n/4)) // values are different mostly
 	}
 	c.each(func(v, weight float64) {
 		n := uint64(1)
@@ -396,11 +401,17 @@ func (s *shelves) remove(m *metric) {
 
 // count notes the suffix of a metric's name.
 func (s *shelves) count(m *metric, by int) {
-	bare, _ := splitKey(m.id)
-	for i, suffix := range suffixes {
-		// The '_' may be any character in a key.
-		if n := len(bare) - len(suffix); n >= 0 && strings.HasSuffix(bare, suffix[1:]) && !verbatimName[bare[n]] {
-			s.suffixed[i] += by
-		}
+	if i := suffixOf(m.id); i >= 0 {
+		s.suffixed[i] += by
 	}
+}
+
+// suffixOf is which of suffixes the name has that is made of id, -1 for none.
+func suffixOf(id string) int {
+	bare, _ := splitKey(id)
+	return slices.IndexFunc(suffixes[:], func(suffix string) bool {
+		// The '_' may be any character in a key.
+		n := len(bare) - len(suffix)
+		return n >= 0 && strings.HasSuffix(bare, suffix[1:]) && !verbatimName[bare[n]]
+	})
 }
