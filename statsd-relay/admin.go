@@ -212,9 +212,9 @@ func (a *aggregator) snapshot(of class) []point {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.merge()
-	all := make([]point, 0, len(a.series[of]))
-	for _, key := range sortedKeys(a.series[of]) {
-		all = append(all, point{key, a.series[of][key].shown()})
+	all := make([]point, 0, a.series[of].len())
+	for _, s := range a.series[of].sorted() {
+		all = append(all, point{s.key, s.shown()})
 	}
 	return all
 }
@@ -233,11 +233,10 @@ func (a *aggregator) snapshotTimers() []timerValues {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.merge()
-	all := make([]timerValues, 0, len(a.series[timers]))
-	for _, key := range sortedKeys(a.series[timers]) {
-		s := a.series[timers][key]
+	all := make([]timerValues, 0, a.series[timers].len())
+	for _, s := range a.series[timers].sorted() {
 		first := a.pool.first(s.first, inspectMost)
-		all = append(all, timerValues{key, first, int(s.samples) - len(first)})
+		all = append(all, timerValues{s.key, first, int(s.samples) - len(first)})
 	}
 	return all
 }
@@ -250,10 +249,10 @@ func (a *aggregator) remove(of class, key string) (removed []string) {
 	a.merge()
 	folder, all := strings.CutSuffix(key, "*")
 	all = all && strings.HasSuffix(folder, ".")
-	for _, k := range sortedKeys(a.series[of]) {
-		if k == key || all && strings.HasPrefix(k, folder) {
-			a.expire(a.series[of][k])
-			removed = append(removed, k)
+	for _, s := range a.series[of].sorted() {
+		if s.key == key || all && strings.HasPrefix(s.key, folder) {
+			a.expire(s)
+			removed = append(removed, s.key)
 		}
 	}
 	a.sweep()
@@ -267,8 +266,8 @@ func (a *aggregator) lastSeen() time.Time {
 	defer a.mu.Unlock()
 	a.merge()
 	var last uint32
-	for _, all := range a.series {
-		for _, s := range all {
+	for c := range a.series {
+		for s := range a.series[c].all() {
 			last = max(last, s.seen)
 		}
 	}

@@ -38,7 +38,7 @@ type aggregator struct {
 
 	mu       sync.Mutex
 	shards   []*shard
-	series   [classes]map[string]*series
+	series   [classes]index
 	count    int
 	prefixes map[string]int // series by the first part of their names
 	stray    bool           // shards have cells that their series does not want any more
@@ -60,9 +60,6 @@ func newAggregator(cfg Config, self *self) *aggregator {
 		prefixes: map[string]int{}, stamped: map[stamped]float64{},
 	}
 	a.summarise(cfg)
-	for c := range a.series {
-		a.series[c] = map[string]*series{}
-	}
 	return a
 }
 
@@ -104,7 +101,7 @@ func (a *aggregator) merge() {
 		a.empty(s, now)
 	}
 	for c := range a.series {
-		a.self.series[c].Set(float64(len(a.series[c])))
+		a.self.series[c].Set(float64(a.series[c].len()))
 	}
 	a.self.conflicts.Set(float64(a.prom.refused))
 	a.self.dropped.Set(float64(a.prom.dropped))
@@ -113,13 +110,14 @@ func (a *aggregator) merge() {
 // empty takes all from the plane that a shard has filled.
 func (a *aggregator) empty(s *shard, now time.Time) {
 	p, n := s.swap()
-	for i, c := range p.dirty {
-		a.fold(c, &c.data[n], p.extras[c], now)
-		c.data[n] = interval{}
-		p.dirty[i] = nil
+	for d := p.dirty; d != nil; d = s.recycle(d) {
+		for _, c := range d.cells[:d.n] {
+			a.fold(c, &c.data[n], p, now)
+			c.data[n] = interval{}
+		}
 	}
-	p.dirty = p.dirty[:0]
-	p.extras = nil
+	p.dirty, p.last, p.extras = nil, nil, nil
+	clear(p.negative)
 	a.pages = append(a.pages, p.leave()...)
 	for at, v := range p.stamped {
 		a.stamp(at, v)
@@ -163,8 +161,8 @@ func (a *aggregator) stamp(at stamped, v float64) {
 	}
 }
 
-// fold adds a cell's interval to its series.
-func (a *aggregator) fold(c *cell, d *interval, x *extra, now time.Time) {
+// fold adds a cell's interval, of plane p, to its series.
+func (a *aggregator) fold(c *cell, d *interval, p *plane, now time.Time) {
 	if c.series == nil || c.series.dead {
 		c.series = a.find(c)
 		a.stray = a.stray || c.series.key != c.raw
@@ -181,7 +179,7 @@ func (a *aggregator) fold(c *cell, d *interval, x *extra, now time.Time) {
 	switch c.class {
 	case counters:
 		s.value += d.value
-		s.metric.add(d.value - d.negative) // in Prometheus a counter never falls
+		s.metric.add(d.value - p.negative[c]) // in Prometheus a counter never falls
 	case gauges:
 		if d.first == settled {
 			s.value = 0
@@ -189,9 +187,9 @@ func (a *aggregator) fold(c *cell, d *interval, x *extra, now time.Time) {
 		s.value += d.value
 		s.metric.set(s.value)
 	case timers:
-		a.time(s, d, x, c.plain)
+		a.time(s, d, p.extras[c], c.plain)
 	case sets:
-		a.self.members.Add(s.join(x.members, a.cfg.SetMembers))
+		a.self.members.Add(s.join(p.extras[c].members, a.cfg.SetMembers))
 		s.metric.atLeast(float64(len(s.extra.members)))
 	}
 }
@@ -247,25 +245,25 @@ func (s *series) join(members map[uint64]struct{}, limit int) (dropped int64) {
 // is its prefix's or its class's Overflow.
 func (a *aggregator) find(c *cell) *series {
 	key := c.raw
-	if s, ok := a.series[c.class][key]; ok {
+	if s := a.series[c.class].get(key); s != nil {
 		return s
 	}
 	prefix := prefixOf(key)
 	if a.cfg.MaxPerPrefix > 0 && a.prefixes[prefix] >= a.cfg.MaxPerPrefix && prefix != key {
 		key = prefix + "." + Overflow
 	}
-	if s, ok := a.series[c.class][key]; ok {
+	if s := a.series[c.class].get(key); s != nil {
 		return s
 	}
 	if a.count >= a.cfg.MaxSeries {
 		key = Overflow
-		if s, ok := a.series[c.class][key]; ok {
+		if s := a.series[c.class].get(key); s != nil {
 			return s
 		}
 	}
 	s := &series{key: key, class: c.class, plain: c.plain}
 	s.metric = a.prom.enter(key, c.class, c.plain)
-	a.series[c.class][key] = s
+	a.series[c.class].put(s)
 	a.prefixes[prefixOf(key)]++
 	a.count++
 	return s
@@ -353,8 +351,8 @@ func (a *aggregator) flush(at time.Time, emit func(*flush)) {
 	a.top = a.topKeys()
 	total := 0
 	f := a.piece(at)
-	for _, all := range a.series {
-		for _, s := range all {
+	for c := range a.series {
+		for s := range a.series[c].all() {
 			if a.end(s, f, start); f.points() >= pieceSeries {
 				total += f.points()
 				emit(f)
@@ -439,9 +437,9 @@ func (a *aggregator) stats(to []stat, s *series) []stat {
 }
 
 func (a *aggregator) expire(s *series) {
-	s.dead, a.stray = true, true
+	a.series[s.class].kill(s)
+	a.stray = true
 	a.prom.leave(s.metric)
-	delete(a.series[s.class], s.key)
 	a.count--
 	prefix := prefixOf(s.key)
 	if a.prefixes[prefix]--; a.prefixes[prefix] == 0 {
@@ -450,12 +448,15 @@ func (a *aggregator) expire(s *series) {
 	a.self.expired[s.class].Inc()
 }
 
-// sweep frees the cells of series that are no more, if there are any.
+// sweep frees what is held of series that are no more, if there are any.
 func (a *aggregator) sweep() {
 	if !a.stray {
 		return
 	}
 	a.stray = false
+	for c := range a.series {
+		a.series[c].sweep()
+	}
 	for _, s := range a.shards {
 		s.mu.Lock()
 		s.table.sweep()
@@ -477,8 +478,8 @@ const topShown = 25
 // topKeys are the busiest keys of the interval, the busiest first.
 func (a *aggregator) topKeys() []keyRate {
 	var best []*series
-	for _, all := range a.series {
-		for _, s := range all {
+	for c := range a.series {
+		for s := range a.series[c].all() {
 			if s.samples == 0 {
 				continue
 			}

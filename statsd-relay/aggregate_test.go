@@ -31,23 +31,23 @@ func TestAMillionKeysStayWithinTheLimit(t *testing.T) {
 	if counts["known"] != 1 {
 		t.Errorf("a key from before the flood counts %v, want 1", counts["known"])
 	}
-	if n := len(a.series[counters]); n > 1001 {
+	if n := a.series[counters].len(); n > 1001 {
 		t.Errorf("%d counters are held, the limit is 1000", n)
 	}
 	if s.table.cells > 1004 {
 		t.Errorf("%d cells are held in the shard, want 1000 and each class's overflow", s.table.cells)
 	}
-	overflow := a.series[counters][Overflow].metric.value
+	overflow := a.series[counters].get(Overflow).metric.value
 	var kept float64
-	for key, s := range a.series[counters] {
-		if strings.HasPrefix(key, "junk.") {
+	for s := range a.series[counters].all() {
+		if strings.HasPrefix(s.key, "junk.") {
 			kept += s.metric.value
 		}
 	}
 	if kept+overflow != keys {
 		t.Errorf("%v kept and %v in overflow, want %d in all", kept, overflow, keys)
 	}
-	if _, ok := a.series[gauges][Overflow]; ok && len(f.gauges) > 0 && f.gauges[0].value != 0 {
+	if a.series[gauges].get(Overflow) != nil && len(f.gauges) > 0 && f.gauges[0].value != 0 {
 		t.Errorf("the overflow gauge has the value %v of a stranger", f.gauges[0].value)
 	}
 	var m runtime.MemStats
@@ -65,7 +65,7 @@ func TestRoomInTheShardsIsGivenBack(t *testing.T) {
 		flush := func() { a.flushed(time.Now()) }
 		s.take([]byte("a:1|c\nb:1|c\nc:1|c\nd:1|c"))
 		flush()
-		if a.series[counters]["d"] != nil || a.series[counters][Overflow].value != 0 {
+		if a.series[counters].get("d") != nil || a.series[counters].get(Overflow).value != 0 {
 			t.Errorf("a fourth series is held where three may be")
 		}
 		time.Sleep(2 * time.Minute)
@@ -75,7 +75,7 @@ func TestRoomInTheShardsIsGivenBack(t *testing.T) {
 		}
 		s.take([]byte("d:1|c"))
 		flush()
-		if a.series[counters]["d"] == nil {
+		if a.series[counters].get("d") == nil {
 			t.Error("no room for a new series after the old ones expired")
 		}
 	})
@@ -92,12 +92,12 @@ func TestAnExpiredSeriesBeginsAnew(t *testing.T) {
 		}
 		s.take([]byte("a:1|c"))
 		a.flushed(time.Now())
-		if got := a.series[counters]["a"].metric.value; got != 6 {
+		if got := a.series[counters].get("a").metric.value; got != 6 {
 			t.Errorf("the counter is %v before its hour is over, want 6", got)
 		}
 		time.Sleep(20 * time.Second)
 		a.flushed(time.Now())
-		if a.series[gauges]["g"] != nil {
+		if a.series[gauges].get("g") != nil {
 			t.Error("the gauge is held though its hour is over")
 		}
 		s.take([]byte("g:+1|g"))
@@ -171,7 +171,7 @@ func TestWhatComesInCountsOnceOverManyScrapesAndShards(t *testing.T) {
 			t.Errorf("timer's %s = %v, want %v", s.name, s.value, want)
 		}
 	}
-	if m := a.series[timers]["t"].metric; m.count() != 200 {
+	if m := a.series[timers].get("t").metric; m.count() != 200 {
 		t.Errorf("the histogram has %d samples, want 200", m.count())
 	}
 }

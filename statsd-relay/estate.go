@@ -176,8 +176,8 @@ type keyEstate struct {
 func (a *aggregator) leaveKeys(to io.Writer) error {
 	a.mu.Lock()
 	keys := make([]keyEstate, 0, a.count)
-	for _, of := range a.series {
-		for _, s := range of {
+	for c := range a.series {
+		for s := range a.series[c].all() {
 			keys = append(keys, keyEstate{s.key, s.class, s.plain})
 		}
 	}
@@ -229,8 +229,8 @@ func (a *aggregator) leave(e estate, out *gob.Encoder) error {
 
 func (a *aggregator) leaveSeries(out *gob.Encoder) error {
 	var all []seriesEstate
-	for _, of := range a.series {
-		for _, s := range of {
+	for c := range a.series {
+		for s := range a.series[c].all() {
 			all = append(all, a.estate(s))
 			if len(all) == some {
 				if err := out.Encode(all); err != nil {

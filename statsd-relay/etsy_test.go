@@ -137,7 +137,7 @@ func TestManySamplesOfATimerGoToASketch(t *testing.T) {
 		}
 	}
 	var kept, sketched *series
-	kept, sketched = exact.series[timers]["t"], bounded.series[timers]["t"]
+	kept, sketched = exact.series[timers].get("t"), bounded.series[timers].get("t")
 	if w, g := kept.metric, sketched.metric; w.count() != 100_000 || !slices.Equal(g.buckets, w.buckets) || math.Abs(g.value-w.value) > 1e-9*w.value {
 		t.Errorf("the histogram of a sketched timer is %v %v %v, want %v %v %v", g.count(), g.value, g.buckets, w.count(), w.value, w.buckets)
 	}

@@ -49,7 +49,7 @@ func (e *exposition) enter(key string, c class, plain bool) *metric {
 		return &e.nowhere
 	}
 	m, namesake := e.metrics.find(id)
-	if namesake == nil && e.taken(likeName(id), r.kind) || namesake != nil && !namesake.rule.alike(r) {
+	if namesake == nil && e.taken(id, r.kind) || namesake != nil && !namesake.rule.alike(r) {
 		e.refused++
 		return nil
 	}
@@ -87,8 +87,13 @@ func likeName(id string) string {
 	return bare
 }
 
-// taken tells whether a new family would have a name of another's.
-func (e *exposition) taken(name string, kind dto.MetricType) bool {
+// taken tells whether a new family, whose own name nobody has, would have a name of
+// another's.
+func (e *exposition) taken(id string, kind dto.MetricType) bool {
+	if suffixOf(id) < 0 && e.metrics.suffixed == [len(suffixes)]int{} {
+		return false
+	}
+	name := likeName(id)
 	return slices.ContainsFunc(claimed(name, kind), func(n string) bool { return e.holder(n) != nil })
 }
 
@@ -214,6 +219,9 @@ func (m *metric) chunk(c *chunk, plain bool) {
 	}
 	m.touch()
 	to := m.sink()
+	if to.buckets == nil {
+		to.buckets = slices.Grow(to.buckets, int(c.n+c.n/4)) // values are different mostly
+	}
 	c.each(func(v, weight float64) {
 		n := uint64(1)
 		if weight != 1 {
@@ -414,10 +422,16 @@ func (s *shelves) remove(m *metric) {
 
 // count notes the suffix of a metric's name.
 func (s *shelves) count(m *metric, by int) {
-	bare, _ := splitKey(m.id)
-	for i, suffix := range suffixes {
-		if _, ok := cutSuffix(bare, suffix); ok {
-			s.suffixed[i] += by
-		}
+	if i := suffixOf(m.id); i >= 0 {
+		s.suffixed[i] += by
 	}
+}
+
+// suffixOf is which of suffixes the name has that is made of id, -1 for none.
+func suffixOf(id string) int {
+	bare, _ := splitKey(id)
+	return slices.IndexFunc(suffixes[:], func(suffix string) bool {
+		_, ok := cutSuffix(bare, suffix)
+		return ok
+	})
 }

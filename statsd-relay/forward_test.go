@@ -55,8 +55,8 @@ func (n *node) counts() map[string]float64 {
 	defer n.agg.mu.Unlock()
 	n.agg.merge()
 	all := map[string]float64{}
-	for key, s := range n.agg.series[counters] {
-		all[key] = s.value
+	for s := range n.agg.series[counters].all() {
+		all[s.key] = s.value
 	}
 	return all
 }

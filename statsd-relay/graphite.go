@@ -92,7 +92,7 @@ func (g *graphite) send(f *flush) {
 
 // inFlight is how much of a flush is made before the carbons have taken it: more
 // than a connection needs to be busy, and little beside what is held anyway.
-const inFlight = 2 << 20
+const inFlight = 1 << 20
 
 // room waits until more of a flush may be made.
 func (g *graphite) room(ctx context.Context) { g.cluster.Room(ctx, inFlight) }

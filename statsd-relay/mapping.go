@@ -371,8 +371,8 @@ func (r *rule) sameShape(o *rule) bool {
 // keep their names.
 func (a *aggregator) remap(r *rules) {
 	var shown, others []*series
-	for _, all := range a.series {
-		for _, s := range all {
+	for c := range a.series {
+		for s := range a.series[c].all() {
 			if s.metric.absent() {
 				others = append(others, s)
 			} else {

@@ -97,7 +97,7 @@ const shutdown = 5 * time.Second
 
 // flushPatience is how long a large flush may wait in all for sinks to take its
 // first pieces before it makes the others; scrapes wait as long.
-const flushPatience = time.Second
+const flushPatience = 2 * time.Second
 
 // withDefaults fills what is left zero, and refuses what can't be done.
 func (c Config) withDefaults() (Config, error) {
@@ -398,19 +398,28 @@ func (r *Relay) flushAt(at time.Time) {
 	r.lastStamp = stamp
 	start := time.Now()
 	r.countDrops()
-	patience, cancel := context.WithTimeout(context.Background(), min(flushPatience, r.cfg.Load().Flush/4))
-	defer cancel()
+	patience := min(flushPatience, r.cfg.Load().Flush/4)
 	r.agg.flush(time.Unix(stamp, 0), func(f *flush) {
 		for _, s := range r.sinks {
 			s.send(f)
 			if roomy, ok := s.(interface{ room(context.Context) }); ok {
-				roomy.room(patience)
+				patience -= spend(patience, roomy.room)
 			}
 		}
 	})
 	r.agg.nextInterval()
 	r.intake.end(r.self)
 	r.self.flushed(time.Since(start))
+}
+
+// spend calls wait, which returns when its context is done if not before, and tells
+// how long that took.
+func spend(most time.Duration, wait func(context.Context)) time.Duration {
+	start := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), most)
+	defer cancel()
+	wait(ctx)
+	return time.Since(start)
 }
 
 func (r *Relay) countDrops() {

@@ -79,7 +79,7 @@ type hashes struct {
 	}
 }
 
-// keySeed keeps others from finding two such keys.
+// keySeed keeps others from finding keys whose hashes are the same.
 var keySeed = maphash.MakeSeed()
 
 func (h *hashes) of(key []byte) uint32 {

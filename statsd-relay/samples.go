@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"runtime"
 	"slices"
 	"sync"
 )
@@ -23,7 +24,8 @@ const (
 type page [1 << placeBits]chunk
 
 // pool has the pages of all shards. A page is given back at the flush, when nothing
-// of its interval is needed any more.
+// of its interval is needed any more. The memory is the kernel's and not the garbage
+// collector's, which gives it back late, and takes a share of all that it has for garbage.
 type pool struct {
 	mu    sync.Mutex
 	pages []*page // of fixed length, so that it can be read while a page is added
@@ -33,7 +35,9 @@ type pool struct {
 
 // newPool makes one of bytes at the most, at least a page.
 func newPool(bytes int64) *pool {
-	return &pool{pages: make([]*page, max(2, min(bytes/pageBytes+1, 1<<(32-placeBits)))), next: 1} // chunk 0 is none
+	p := &pool{pages: make([]*page, max(2, min(bytes/pageBytes+1, 1<<(32-placeBits)))), next: 1} // chunk 0 is none
+	runtime.AddCleanup(p, unmapPages, p.pages)
+	return p
 }
 
 // take returns a page, false if all are in use.
@@ -50,19 +54,22 @@ func (p *pool) take() (n uint32, ok bool) {
 		return 0, false
 	}
 	if p.pages[n] == nil {
-		p.pages[n] = new(page)
+		p.pages[n] = mapPage()
+	}
+	if p.pages[n] == nil { // nor will there be another
+		p.free = append(p.free, n)
+		return 0, false
 	}
 	return n, true
 }
 
-// release takes pages back. Of the free ones as many are kept as an interval like
-// this one needs; the memory of others is freed.
+// release takes pages back, and frees their memory.
 func (p *pool) release(pages []uint32) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.free = append(p.free, pages...)
-	for i := range len(p.free) - len(pages) - 1 {
-		p.pages[p.free[i]] = nil
+	for _, n := range pages {
+		p.pages[n].drop()
 	}
 }
 

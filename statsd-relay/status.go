@@ -155,7 +155,7 @@ func (a *aggregator) shown() (types, prefixes []seriesCount, top []keyRate) {
 	defer a.mu.Unlock()
 	a.merge()
 	for c := range a.series {
-		types = append(types, seriesCount{class(c).String(), len(a.series[c])})
+		types = append(types, seriesCount{class(c).String(), a.series[c].len()})
 	}
 	for prefix, n := range a.prefixes {
 		prefixes = append(prefixes, seriesCount{prefix, n})

@@ -8,11 +8,12 @@ import (
 )
 
 // cell is one key of one class in a shard. It has an interval for each of the
-// shard's two planes. An alias is a way to write a key, and stands for its cell.
+// shard's two planes. An alias is a way to write a key, and stands for its cell. It is
+// 64 bytes, a line of the processor's cache.
 type cell struct {
 	raw    string // the key, or an alias's name and tags as sent
-	alias  *cell  // whose alias it is; nil: nobody's
 	series *series
+	alias  uint32 // the number + 1 of the cell whose alias it is; 0: nobody's
 	class  class
 	plain  bool // of timers: not milliseconds but the sender's own unit
 	used   bool
@@ -22,10 +23,9 @@ type cell struct {
 
 // interval is what came for a cell since its plane was last emptied.
 type interval struct {
-	value    float64 // counters: the sum; gauges: the last value, or the change; timers: the sum of weights
-	negative float64 // counters: what of the sum was below zero
-	samples  uint32
-	first    uint32 // timers: their values, in the pool; gauges: settled, if value is no change
+	value   float64 // counters: the sum; gauges: the last value, or the change; timers: the sum of weights
+	samples uint32
+	first   uint32 // timers: their values, in the pool; gauges: settled, if value is no change
 }
 
 const settled = 1
@@ -57,7 +57,8 @@ type table struct {
 	key     []byte
 }
 
-const blockCells = 256
+// blockCells fill 32 KiB: whatever has pointers and is less takes eight bytes more.
+const blockCells = 512
 
 func newTable(limit int, styles statsd.Styles) *table {
 	return &table{limit: limit, styles: styles, seed: maphash.MakeSeed(), slots: make([]uint64, 64)}
@@ -73,21 +74,25 @@ func (t *table) hash(c class, name, tags []byte) uint32 {
 
 func (t *table) at(n uint32) *cell { return &t.blocks[n/blockCells][n%blockCells] }
 
-// find returns a cell by how its key was sent, nil if there is none.
-func (t *table) find(h uint32, of class, name, tags []byte) *cell {
+// find returns a cell and its number by how its key was sent, nil if there is none.
+func (t *table) find(h uint32, of class, name, tags []byte) (*cell, uint32) {
 	mask := uint32(len(t.slots) - 1)
 	for i := h & mask; t.slots[i] != 0; i = (i + 1) & mask {
 		if uint32(t.slots[i]>>32) != h {
 			continue
 		}
-		if c := t.at(uint32(t.slots[i]) - 1); c.class == of && c.is(name, tags) {
-			if c.alias != nil {
-				return c.alias
-			}
-			return c
+		n := uint32(t.slots[i]) - 1
+		c := t.at(n)
+		if c.class != of || !c.is(name, tags) {
+			continue
 		}
+		if c.alias != 0 {
+			n = c.alias - 1
+			c = t.at(n)
+		}
+		return c, n
 	}
-	return nil
+	return nil, 0
 }
 
 // cell returns the cell of a sample. For one that is known in the way that it was
@@ -95,7 +100,7 @@ func (t *table) find(h uint32, of class, name, tags []byte) *cell {
 func (t *table) cell(s *statsd.Sample) (*cell, statsd.Reason) {
 	class := classOf[s.Type]
 	h := t.hash(class, s.Name, s.Tags)
-	if c := t.find(h, class, s.Name, s.Tags); c != nil {
+	if c, _ := t.find(h, class, s.Name, s.Tags); c != nil {
 		return c, statsd.OK
 	}
 	var why statsd.Reason
@@ -103,9 +108,9 @@ func (t *table) cell(s *statsd.Sample) (*cell, statsd.Reason) {
 		return nil, why
 	}
 	own := t.hash(class, t.key, nil)
-	c := t.find(own, class, t.key, nil)
+	c, n := t.find(own, class, t.key, nil)
 	if c == nil {
-		c = t.enter(own, class, s.Type == statsd.Histogram)
+		c, n = t.enter(own, class, s.Type == statsd.Histogram)
 	}
 	if c.raw != Overflow && t.aliases < t.limit && (len(s.Tags) > 0 || string(s.Name) != string(t.key)) {
 		t.aliases++
@@ -113,19 +118,19 @@ func (t *table) cell(s *statsd.Sample) (*cell, statsd.Reason) {
 		if len(s.Tags) > 0 {
 			raw += string(aliasTags) + string(s.Tags)
 		}
-		t.insert(h, cell{raw: raw, alias: c, class: class, tagged: len(s.Tags) > 0})
+		t.insert(h, cell{raw: raw, alias: n + 1, class: class, tagged: len(s.Tags) > 0})
 	}
 	return c, statsd.OK
 }
 
 // enter makes a cell for t.key; once the table is full, the class's overflow is
 // all there is.
-func (t *table) enter(h uint32, of class, plain bool) *cell {
+func (t *table) enter(h uint32, of class, plain bool) (*cell, uint32) {
 	if t.cells >= t.limit {
 		t.key = append(t.key[:0], Overflow...)
 		h = t.hash(of, t.key, nil)
-		if c := t.find(h, of, t.key, nil); c != nil {
-			return c
+		if c, n := t.find(h, of, t.key, nil); c != nil {
+			return c, n
 		}
 	}
 	t.cells++
@@ -133,7 +138,7 @@ func (t *table) enter(h uint32, of class, plain bool) *cell {
 }
 
 // insert puts c into a free place.
-func (t *table) insert(h uint32, c cell) *cell {
+func (t *table) insert(h uint32, c cell) (*cell, uint32) {
 	if len(t.free) == 0 {
 		base := uint32(len(t.blocks) * blockCells)
 		t.blocks = append(t.blocks, new([blockCells]cell))
@@ -145,13 +150,18 @@ func (t *table) insert(h uint32, c cell) *cell {
 	t.free = t.free[:len(t.free)-1]
 	c.used = true
 	*t.at(n) = c
-	if 4*(t.cells+t.aliases) > 3*len(t.slots) {
+	if t.cells+t.aliases > most(len(t.slots)) {
 		t.rebuild(2 * len(t.slots)) // c is in it
 	} else {
 		t.link(h, n)
 	}
-	return t.at(n)
+	return t.at(n), n
 }
+
+// most is how many of the slots may be in use: seven eighths, for slots tell by the
+// hash whether it is worth to look at the cell, and eight are in a line of the
+// processor's cache.
+func most(slots int) int { return slots - slots/8 }
 
 func (t *table) link(h, n uint32) {
 	mask := uint32(len(t.slots) - 1)
@@ -192,19 +202,19 @@ func (t *table) sweep() {
 		return c.data[0].samples == 0 && c.data[1].samples == 0 && (s == nil || s.dead || s.key != c.raw)
 	}
 	t.each(func(n uint32, c *cell) {
-		if c.alias != nil && gone(c.alias) {
+		if c.alias != 0 && gone(t.at(c.alias-1)) {
 			t.forget(n, c)
 			t.aliases--
 		}
 	})
 	t.each(func(n uint32, c *cell) {
-		if c.alias == nil && gone(c) {
+		if c.alias == 0 && gone(c) {
 			t.forget(n, c)
 			t.cells--
 		}
 	})
 	slots := 64
-	for 4*(t.cells+t.aliases) > 3*slots {
+	for t.cells+t.aliases > most(slots) {
 		slots *= 2
 	}
 	t.rebuild(slots)

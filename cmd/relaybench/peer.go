@@ -51,10 +51,12 @@ func peers() []peer {
 	}
 }
 
-// buildOurs builds the relay of the checkout that the bench is run in.
+// buildOurs builds the relay of the checkout that the bench is run in, as its image has it.
 func buildOurs(ctx context.Context, cache string) (string, error) {
 	path := filepath.Join(cache, "statsd-relay")
-	return path, output(exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./cmd/statsd-relay"))
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", path, "./cmd/statsd-relay")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	return path, output(build)
 }
 
 func ours(path string, s setup) (*exec.Cmd, error) {

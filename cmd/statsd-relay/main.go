@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -99,9 +100,10 @@ type flags struct {
 
 // gcPercent is how much garbage there may be for what is in use: little, for most of
 // what a relay holds it holds for long, and a sidecar should be small. $GOGC overrides it.
-const gcPercent = 20
+const gcPercent = 10
 
 func main() {
+	runtime.MemProfileRate = 0 // nobody can ask for the profile, and its table takes a megabyte
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
