@@ -342,8 +342,8 @@ func lowest(t *testing.T, fds []int) (first int) {
 	t.Helper()
 	first = 900
 	for i, fd := range fds {
-		if err := unix.Dup3(fd, first+i, unix.O_CLOEXEC); err != nil {
-			t.Fatal(err)
+		if got, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, first+i); err != nil || got != first+i {
+			t.Fatal(got, err)
 		}
 		unix.Close(fd)
 	}
