@@ -201,21 +201,18 @@ func TestHandOversUnderLoadLoseNothing(t *testing.T) {
 }
 
 // total sums a counter over all flushes.
-func (k *keepingSink) total(key string) (n float64) {
-	for _, f := range k.flushes {
-		for _, p := range f.counters {
-			if p.key == key {
-				n += p.value
-			}
-		}
-	}
-	return n
+func (k *keepingSink) total(key string) float64 {
+	return k.sum(key, func(f *flush) []point { return f.counters })
 }
 
 // members sums a set's over all flushes, in which no member comes twice.
-func (k *keepingSink) members(key string) (n float64) {
+func (k *keepingSink) members(key string) float64 {
+	return k.sum(key, func(f *flush) []point { return f.sets })
+}
+
+func (k *keepingSink) sum(key string, points func(*flush) []point) (n float64) {
 	for _, f := range k.flushes {
-		for _, p := range f.sets {
+		for _, p := range points(f) {
 			if p.key == key {
 				n += p.value
 			}
