@@ -35,7 +35,9 @@ func (x *index) get(key string) *series {
 	return nil
 }
 
-func (x *index) home(key string) int { return int(maphash.String(keySeed, key) & uint64(len(x.slots)-1)) }
+func (x *index) home(key string) int {
+	return int(maphash.String(keySeed, key) & uint64(len(x.slots)-1))
+}
 
 func (x *index) next(i int) int { return (i + 1) & (len(x.slots) - 1) }
 
