@@ -33,7 +33,8 @@ type entry struct {
 	time   int    // that many different times came before
 	at     time.Time
 	more   bool   // it is not the last part of its time
-	lines  []byte // nil if on disk only
+	lines  []byte // nil if on disk only, or packed
+	packed []byte // of what was sent and is not on disk: the lines, S2-compressed
 	size   int    // bytes of the lines
 	points int
 	state  state
@@ -62,9 +63,10 @@ type backlog struct {
 	times   int      // of the last entry
 	flying  *entry   // being sent
 	unread  []*entry // sent over this connection, not settled
-	memory  int64    // bytes of lines
+	memory  int64    // bytes of lines, or packed
 	reading []*entry // whose lines are on their way to disk
 	spare   [][]byte // memory of lines that are needed no more
+	packing []byte   // likewise, for pack
 	changed chan struct{}
 	counts  counts
 }
@@ -141,7 +143,7 @@ func (q *backlog) shrink() {
 	for i := 0; q.memory > q.limit && i < len(q.entries); i++ {
 		e := q.entries[i]
 		switch {
-		case e.lines == nil || e == q.flying:
+		case e.lines == nil && e.packed == nil || e == q.flying:
 		case e.segment != nil:
 			q.free(e)
 		case e.state == waiting:
@@ -155,10 +157,7 @@ func (q *backlog) shrink() {
 
 // free leaves e on disk alone.
 func (q *backlog) free(e *entry) {
-	if e.lines == nil {
-		return
-	}
-	if e.state == waiting {
+	if e.lines != nil && e.state == waiting {
 		q.counts.memory -= int64(e.size)
 		q.counts.disk += int64(e.size)
 	}
@@ -168,11 +167,17 @@ func (q *backlog) free(e *entry) {
 // forget leaves e without lines in memory. Those that someone may still read are not
 // used again.
 func (q *backlog) forget(e *entry) {
-	q.memory -= int64(e.size)
-	if e != q.flying && !e.read {
-		q.recycle(e.lines)
+	if e.lines != nil {
+		q.memory -= int64(e.size)
+		if e != q.flying && !e.read {
+			q.recycle(e.lines)
+		}
 	}
-	e.lines = nil
+	if e.packed != nil {
+		q.memory -= int64(len(e.packed))
+		q.recycle(e.packed)
+	}
+	e.lines, e.packed = nil, nil
 }
 
 // drop gives up a waiting entry.
@@ -196,9 +201,7 @@ func (q *backlog) finish(e *entry) {
 	if e.state == waiting {
 		q.count(e, -1)
 	}
-	if e.lines != nil {
-		q.forget(e)
-	}
+	q.forget(e)
 	if e.segment != nil && e.state != done {
 		e.segment.open--
 	}
@@ -277,6 +280,8 @@ func (q *backlog) delivered(e *entry, now time.Time) {
 	e.state, e.sentAt = sent, now
 	if e.segment != nil {
 		q.free(e)
+	} else {
+		q.pack(e)
 	}
 	q.unread = append(q.unread, e)
 	q.settle(now)
@@ -317,6 +322,7 @@ func (q *backlog) rewind() {
 	defer q.wake()
 	for _, e := range q.unread {
 		if e.state == sent {
+			q.unpack(e)
 			e.state, e.resend = waiting, true
 			q.count(e, 1)
 		}

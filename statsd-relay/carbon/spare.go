@@ -3,14 +3,17 @@ package carbon
 import (
 	"math/bits"
 	"slices"
+
+	"github.com/klauspost/compress/s2"
 )
 
-// spareMax is how many bytes of memory a backlog has at hand for lines to come. A
-// flush comes in pieces, and what of it waits at a time is about as much.
-const spareMax = 1 << 20
-
-// spareMin is what is worth it.
-const spareMin = 4 << 10
+const (
+	// spareMax is how many bytes of memory a backlog has at hand for lines to come:
+	// what of a large flush, which comes in pieces, waits at a time, and a piece.
+	spareMax = 2 << 20
+	// spareMin is what is worth it.
+	spareMin = 4 << 10
+)
 
 // copy returns a copy of lines, in spare memory if any has the size.
 func (q *backlog) copy(lines []byte) []byte {
@@ -21,6 +24,29 @@ func (q *backlog) copy(lines []byte) []byte {
 	b := q.spare[i]
 	q.spare = slices.Delete(q.spare, i, i+1)
 	return append(b, lines...)
+}
+
+// pack compresses the lines of what was sent, which is to a tenth: it is kept for as
+// long as a carbon may not have read it, and rarely needed.
+func (q *backlog) pack(e *entry) {
+	q.packing = s2.Encode(q.packing[:cap(q.packing)], e.lines)
+	q.forget(e)
+	e.packed = q.copy(q.packing)
+	q.memory += int64(len(e.packed))
+}
+
+// unpack undoes it, for e is to be sent again.
+func (q *backlog) unpack(e *entry) {
+	if e.packed == nil {
+		return
+	}
+	lines, err := s2.Decode(nil, e.packed)
+	if err != nil {
+		panic(err) // it is what pack made
+	}
+	q.forget(e)
+	e.lines = lines
+	q.memory += int64(e.size)
 }
 
 // roomy is n or up to an eighth more, so that memory fits what is nearly as long.
