@@ -183,7 +183,7 @@ type Relay struct {
 	ready     atomic.Bool
 }
 
-// sink takes flushes. Send must not wait; run delivers until ctx is done and
+// sink takes flushes. Send must not wait, nor keep the piece; run delivers until ctx is done and
 // then, for as long as drain allows, what still waits.
 type sink interface {
 	name() string

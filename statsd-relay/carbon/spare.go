@@ -40,7 +40,7 @@ func (q *backlog) unpack(e *entry) {
 	if e.packed == nil {
 		return
 	}
-	lines, err := s2.Decode(nil, e.packed)
+	lines, err := s2.Decode(make([]byte, e.size), e.packed) // which is never nil
 	if err != nil {
 		panic(err) // it is what pack made
 	}

@@ -53,6 +53,17 @@ func TestWhatWasSentIsSentAgainThoughItsMemoryIsUsed(t *testing.T) {
 	}
 }
 
+func TestAnEmptyLastPartIsSentAgainToo(t *testing.T) {
+	t.Parallel()
+	q := newTestBacklog()
+	q.push(Batch{At: time.Unix(1000, 0)}, false)
+	q.deliver(t)
+	q.rewind()
+	if _, lines, _ := q.next(true); lines == nil {
+		t.Error("a part without points, which has no lines, is looked for on disk")
+	}
+}
+
 func TestLinesOnTheirWayToDiskAreLeftAlone(t *testing.T) {
 	t.Parallel()
 	q := newTestBacklog()
