@@ -35,10 +35,12 @@ type packetListener struct {
 	mu sync.Mutex // of countDrops
 }
 
-// packetConn is what net.UDPConn and net.UnixConn have in common.
+// packetConn is a socket of datagrams, as net.UDPConn and net.UnixConn are.
 type packetConn interface {
-	net.PacketConn
 	syscall.Conn
+	LocalAddr() net.Addr
+	SetReadDeadline(time.Time) error
+	Close() error
 }
 
 // packetReader reads one socket into its shard.

@@ -159,7 +159,8 @@ func (b *datagrams) receive(wait bool) (int, error) {
 // receiveFrom is called by the runtime; false makes it wait.
 func (b *datagrams) receiveFrom(fd uintptr) bool {
 	for {
-		n, _, errno := unix.Syscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
+		// It does not wait, so the runtime need not know of it.
+		n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, fd, uintptr(unsafe.Pointer(&b.headers[0])), batchSize, unix.MSG_DONTWAIT, 0, 0)
 		switch errno {
 		case 0:
 			b.n, b.err = int(n), nil

@@ -31,6 +31,9 @@ func restrict(string, string, syscall.RawConn) error { return nil }
 
 func sleep(d time.Duration) { time.Sleep(d) }
 
+// unpoll leaves the socket to the runtime's poller.
+func unpoll(conn packetConn) (packetConn, error) { return conn, nil }
+
 // datagrams receives the datagrams of one socket, one at a time.
 type datagrams struct {
 	raw    syscall.RawConn

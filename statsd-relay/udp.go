@@ -24,20 +24,19 @@ func (l listening) udp(address string) (listener, error) {
 			p.close()
 			return nil, listenError("udp", address, err)
 		}
-		udp := conn.(*net.UDPConn)
-		if err := l.addUDP(p, udp); err != nil {
+		if err := l.addUDP(p, conn.(*net.UDPConn)); err != nil {
 			p.close()
 			return nil, listenError("udp", address, err)
 		}
 		if i == 0 && l.cfg.Readers > 1 {
 			// The first socket was bound alone, so that another relay on this
 			// address is an error; only then it lets the others join.
-			if err := setReusePort(udp); err != nil {
+			if err := setReusePort(p.readers[0].conn); err != nil {
 				p.close()
 				return nil, listenError("udp", address, err)
 			}
 			lc.Control = reusePort
-			bind = conn.LocalAddr().String()
+			bind = p.addr().String()
 		}
 	}
 	return p, nil
@@ -65,12 +64,11 @@ func (l listening) inheritUDP(p *packetListener, all []handover.Socket) error {
 	return nil
 }
 
-// addUDP gives p a reader of conn, which it closes from now on.
+// addUDP gives p a reader of conn's socket.
 func (l listening) addUDP(p *packetListener, conn *net.UDPConn) error {
-	reader := &packetReader{conn: conn, shard: l.shard("udp")}
-	p.readers = append(p.readers, reader)
 	granted, err := setReceiveBuffer(conn, l.cfg.ReceiveBuffer)
 	if err != nil {
+		conn.Close()
 		return err
 	}
 	if granted < l.cfg.ReceiveBuffer {
@@ -78,7 +76,11 @@ func (l listening) addUDP(p *packetListener, conn *net.UDPConn) error {
 			"asked", l.cfg.ReceiveBuffer, "granted", granted)
 	}
 	l.self.rcvbuf.Set(float64(granted))
-	reader.pace = newPace(2*granted, datagramCost)
+	own, err := unpoll(conn)
+	if err != nil {
+		return err
+	}
+	p.readers = append(p.readers, &packetReader{conn: own, shard: l.shard("udp"), pace: newPace(2*granted, datagramCost)})
 	return nil
 }
 

@@ -28,8 +28,7 @@ func (l listening) unixgram(address string) (listener, error) {
 		if err != nil {
 			return nil, listenError("unixgram", address, err)
 		}
-		l.addUnixgram(p, conn.(*net.UnixConn), l.inheritedFile(address))
-		return p, nil
+		return p, l.addUnixgram(p, conn.(*net.UnixConn), l.inheritedFile(address))
 	}
 	var conn *net.UnixConn
 	file, err := bindUnix("unixgram", address, l.cfg.Listen.mode(), func(lc net.ListenConfig) error {
@@ -42,13 +41,18 @@ func (l listening) unixgram(address string) (listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.addUnixgram(p, conn, file)
-	return p, nil
+	return p, l.addUnixgram(p, conn, file)
 }
 
-func (l listening) addUnixgram(p *packetListener, conn *net.UnixConn, file socketFile) {
-	p.readers = append(p.readers, &packetReader{conn: conn, shard: l.shard("unixgram"), pace: unixPace()})
+func (l listening) addUnixgram(p *packetListener, conn *net.UnixConn, file socketFile) error {
+	own, err := unpoll(conn)
+	if err != nil {
+		file.remove()
+		return listenError(p.network, p.address, err)
+	}
+	p.readers = append(p.readers, &packetReader{conn: own, shard: l.shard("unixgram"), pace: unixPace()})
 	p.file = file
+	return nil
 }
 
 // inheritedFile is the file of a socket that a predecessor has left; systemd's is
