@@ -19,6 +19,7 @@ import (
 // Prometheus has been told, and the flushes that wait in memory. It goes as gobs,
 // many series at a time, so that it is never in memory as a whole.
 type estate struct {
+	Version   int
 	Due       time.Time // when the interval under way ends
 	LastStamp int64
 	LastFlush time.Time
@@ -98,9 +99,12 @@ type summaryEstate struct {
 	End     time.Time
 }
 
+// estateVersion changes with what another version would misunderstand.
+const estateVersion = 1
+
 // leave writes the estate. Nothing reads lines meanwhile.
 func (r *Relay) leave(to io.Writer, left []suspended) error {
-	e := estate{Due: r.due, LastStamp: r.lastStamp, Drops: map[string][]uint32{}}
+	e := estate{Version: estateVersion, Due: r.ends(), LastStamp: r.lastStamp, Drops: map[string][]uint32{}}
 	for _, l := range r.in {
 		if p, ok := l.(*packetListener); ok {
 			e.Drops[l.name()] = append(e.Drops[l.name()], p.dropped()...)
@@ -126,6 +130,9 @@ func (r *Relay) inherit(from io.Reader) error {
 	var e estate
 	if err := in.Decode(&e); err != nil {
 		return fmt.Errorf("the predecessor's state: %w", err)
+	}
+	if e.Version != estateVersion {
+		return fmt.Errorf("the predecessor's state is of version %d, and here %d is known", e.Version, estateVersion)
 	}
 	r.due, r.lastStamp = e.Due, e.LastStamp
 	for _, l := range r.in {

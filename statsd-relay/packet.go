@@ -81,6 +81,13 @@ func (l *packetListener) dropped() (all []uint32) {
 	return all
 }
 
+// forgetDrops has it count from now on.
+func (l *packetListener) forgetDrops() {
+	for _, r := range l.readers {
+		r.drops, _ = kernelDrops(r.conn)
+	}
+}
+
 // inheritDrops takes what a predecessor has counted, and returns what is for the next
 // listener of the same name.
 func (l *packetListener) inheritDrops(counted []uint32) (rest []uint32) {

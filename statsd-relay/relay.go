@@ -51,6 +51,9 @@ type Config struct {
 	// Handover is the path of a unix socket at which a successor takes over from this
 	// relay, and this one from a predecessor; "" is none.
 	Handover string `yaml:"handover"`
+	// State is a file that keeps what is known from an orderly end to the next start:
+	// the interval under way goes on, as do the numbers on /metrics; "" is none.
+	State string `yaml:"state"`
 
 	Flush       time.Duration   `yaml:"flush_interval,live"`    // how often sinks get a point of each series; 0 is 10 s
 	Percentiles []float64       `yaml:"percent_threshold,live"` // of timers; negative ones are taken from the top; nil is 90
@@ -242,7 +245,11 @@ func (r *Relay) open(cfg Config, from *handover.Inherited) (err error) {
 	if from != nil && from.From != nil {
 		return r.succeed(from.From)
 	}
-	return r.addSinks()
+	if err := r.addSinks(); err != nil {
+		return err
+	}
+	r.restore(cfg.State)
+	return nil
 }
 
 // addTaps makes the sinks that send lines on. Readers have their taps for good, so
@@ -318,7 +325,8 @@ func (r *Relay) Run(ctx context.Context) error {
 		}
 		successor, err = r.relay(ctx)
 	}
-	r.flushAt(nextFlush(time.Now(), r.cfg.Load().Flush))
+	r.save(r.cfg.Load().State)
+	r.flushAt(r.ends())
 	return errors.Join(err, r.endSinks())
 }
 
@@ -364,9 +372,7 @@ func (r *Relay) closeListeners() {
 // flush falls into a slot of its own in Graphite's storage.
 func (r *Relay) flushUntil(ctx context.Context) {
 	for {
-		if r.due.IsZero() {
-			r.due = nextFlush(time.Now(), r.cfg.Load().Flush)
-		}
+		r.due = r.ends()
 		timer := time.NewTimer(time.Until(r.due))
 		select {
 		case <-ctx.Done():
@@ -378,6 +384,14 @@ func (r *Relay) flushUntil(ctx context.Context) {
 			r.due = time.Time{}
 		}
 	}
+}
+
+// ends is when the interval under way does.
+func (r *Relay) ends() time.Time {
+	if r.due.IsZero() {
+		return nextFlush(time.Now(), r.cfg.Load().Flush)
+	}
+	return r.due
 }
 
 // nextFlush is the first multiple of interval after now.

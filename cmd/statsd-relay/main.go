@@ -48,6 +48,7 @@ type flags struct {
 	HTTP       string        `name:"http" setting:"http" default:"127.0.0.1:9102" env:"RELAY_HTTP" help:"Serve /metrics, the status page and health here."`
 	Admin      string        `name:"admin" setting:"admin" env:"RELAY_ADMIN" placeholder:"HOST:PORT" help:"Serve etsy's management console here (its mgmt_port is 8126); it has no password. Empty: don't."`
 	Handover   string        `name:"handover" setting:"handover" env:"RELAY_HANDOVER" placeholder:"PATH" help:"Take over from the relay that listens at this unix socket, if one does, without a packet or a connection lost, and hand over there to the next. SIGUSR2 starts that."`
+	State      string        `name:"state" setting:"state" env:"RELAY_STATE" placeholder:"FILE" help:"Keep in this file, from SIGTERM to the next start, the interval under way and what /metrics has counted."`
 	Beacons    string        `name:"beacons" setting:"beacons.address" env:"RELAY_BEACONS" placeholder:"HOST:PORT" help:"Take browsers' beacons here, at /rum; empty: don't. A site hands them on from its own origin."`
 	Pages      []string      `name:"pages" setting:"beacons.pages" default:"home,search,categories,browse,language-tools,addon,versions,reviews,privacy,error" env:"RELAY_PAGES" help:"Names that pages may have in beacons; others count as \"other\"."`
 	Graphite   []string      `name:"graphite" setting:"graphite.address" env:"RELAY_GRAPHITE" placeholder:"HOST:PORT[:INSTANCE]" help:"Send flushes to this carbon, or to several by carbon-relay's consistent hashing; none: don't."`
