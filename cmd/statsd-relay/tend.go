@@ -34,9 +34,9 @@ func (s systemd) tell(log *slog.Logger, state string) {
 }
 
 // catchSignals has SIGHUP and SIGUSR2 come over a channel instead of ending the
-// process. One that waits there stands for all that come meanwhile.
+// process. Past a few that wait there, further ones are the same again.
 func catchSignals() (signals chan os.Signal, stop func()) {
-	signals = make(chan os.Signal, 1)
+	signals = make(chan os.Signal, 8)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR2)
 	return signals, func() { signal.Stop(signals) }
 }

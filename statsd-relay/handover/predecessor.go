@@ -20,6 +20,9 @@ type Successor struct {
 	PID int
 }
 
+// acceptPause is between two tries to accept.
+const acceptPause = 100 * time.Millisecond
+
 // Legacy is what a process gives away while it still runs.
 type Legacy struct {
 	Sockets func() ([]Socket, error) // their files are closed then
@@ -48,8 +51,13 @@ func Serve(ctx context.Context, l *net.UnixListener, log *slog.Logger, of Legacy
 			}
 			return nil, nil
 		}
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return nil, fmt.Errorf("handover: %w", err)
+		}
+		if err != nil { // too many open files: others may close some
+			log.Warn("a successor could not be heard", "error", err)
+			time.Sleep(acceptPause)
+			continue
 		}
 		s, err := greet(ctx, conn, of)
 		if err == nil {
