@@ -7,14 +7,39 @@ import (
 	"strings"
 )
 
-// Beacon is what rum.js sends: one page view.
+// Beacon is a page view, or a part of one, as a client told of it. In JSON it is what
+// rum.js sends.
 type Beacon struct {
 	Page       string      `json:"page"`       // the server's name for the kind of page
 	Connection string      `json:"connection"` // Network Information API's effective type
 	Automated  bool        `json:"automated"`  // navigator.webdriver: a program holds the browser
 	Vitals     Vitals      `json:"vitals"`
 	Nav        *Navigation `json:"nav"`
+
+	// What other clients send:
+	Format    string        `json:"-"`
+	URL       string        `json:"-"` // of the page, which is matched with the site's routes and forgotten
+	ID        string        `json:"-"` // of the vitals: a later one with the same takes their place
+	TraceID   string        `json:"-"`
+	Told      []Sample      `json:"-"` // phases that the client has computed itself
+	Doubtful  bool          `json:"-"` // the client itself finds its times since the start impossible
+	Errors    int           `json:"-"` // of the page's scripts
+	Network   *NetworkError `json:"-"`
+	Violation *Violation    `json:"-"`
 }
+
+// The formats, the values of a label.
+const (
+	own          = "rum"
+	boomerang    = "boomerang"
+	webVitals    = "web_vitals"
+	faro         = "faro"
+	djangoStatsd = "django_statsd"
+	reports      = "reports"
+	unknown      = "unknown"
+)
+
+var formats = []string{own, boomerang, webVitals, faro, djangoStatsd, reports, unknown}
 
 // Vitals in milliseconds, CLS without unit; nil is "not measured". https://web.dev/articles/vitals
 type Vitals struct {
@@ -50,7 +75,7 @@ type Navigation struct {
 	LoadEventEnd               float64 `json:"loadEventEnd"`
 }
 
-// Decode reads a beacon. Its error is for the client's developer.
+// Decode reads a beacon of rum.js. Its error is for the client's developer.
 func Decode(body []byte) (Beacon, error) {
 	var b Beacon
 	if err := json.Unmarshal(body, &b); err != nil {
@@ -59,17 +84,21 @@ func Decode(body []byte) (Beacon, error) {
 	if b.Page == "" {
 		return Beacon{}, fmt.Errorf(`not a beacon: "page" is missing`)
 	}
+	b.Format = own
 	return b, nil
 }
 
 // Trace is the trace id of the page's own response, "" unless it is 32 hex digits,
 // not all zero. https://www.w3.org/TR/trace-context/#trace-id
 func (b Beacon) Trace() string {
-	if b.Nav == nil || len(b.Nav.Trace) != 32 || strings.Trim(b.Nav.Trace, "0123456789abcdef") != "" ||
-		strings.Trim(b.Nav.Trace, "0") == "" {
+	trace := b.TraceID
+	if b.Nav != nil && trace == "" {
+		trace = b.Nav.Trace
+	}
+	if len(trace) != 32 || strings.Trim(trace, "0123456789abcdef") != "" || strings.Trim(trace, "0") == "" {
 		return ""
 	}
-	return b.Nav.Trace
+	return trace
 }
 
 // Sample is one valid value.
@@ -96,7 +125,8 @@ const (
 	outOfOrder = "out_of_order" // an end before its start
 	tooHigh    = "too_high"     // above the cap: a laptop that slept, a broken clock
 	negative   = "negative"
-	future     = "future" // later than the moment at which it was read
+	future     = "future"   // later than the moment at which it was read
+	doubtful   = "doubtful" // the client itself said that its times since the start are impossible
 )
 
 const (
@@ -153,6 +183,9 @@ func (b Beacon) Samples() ([]Sample, []Dropped) {
 	keep := func(s Sample, metric, reason string) {
 		if reason == "" && s.absolute() {
 			reason = b.Nav.untrue(s.Value)
+			if reason == "" && b.Doubtful {
+				reason = doubtful
+			}
 		}
 		if reason != "" {
 			dropped = append(dropped, Dropped{metric, reason})
@@ -176,6 +209,13 @@ func (b Beacon) Samples() ([]Sample, []Dropped) {
 			value := p.end - p.start
 			keep(Sample{Phase: p.name, Value: value}, "nav_"+p.name, p.invalid(value, b.Nav.Now))
 		}
+	}
+	for _, s := range b.Told {
+		most := maxPhase
+		if s.absolute() {
+			most = maxAbsolute
+		}
+		keep(s, "nav_"+s.Phase, invalid(s.Value, most))
 	}
 	return samples, dropped
 }

@@ -16,7 +16,7 @@ type Metric struct {
 
 // Metrics lists the package's metrics, by name.
 func Metrics() []Metric {
-	all := []Metric{beaconsMetric, droppedMetric, phasesMetric}
+	all := []Metric{beaconsMetric, droppedMetric, lateMetric, phasesMetric, errorsMetric, networkMetric, violationsMetric}
 	for _, v := range vitalBuckets {
 		all = append(all, Metric{v.name, v.help, vitalLabels})
 	}
@@ -25,19 +25,24 @@ func Metrics() []Metric {
 }
 
 var (
-	beaconsMetric = Metric{"rum_beacons_total", "Beacons received, by what became of them.", []string{"outcome"}}
-	droppedMetric = Metric{"rum_values_dropped_total", "Values in beacons that cannot be true, by metric and reason.", []string{"metric", "reason"}}
-	phasesMetric  = Metric{"rum_navigation_phase_seconds", "Time in each phase of a navigation, as the browser saw it.", []string{"page", "phase", "device"}}
-	vitalLabels   = []string{"page", "device", "connection"}
+	beaconsMetric    = Metric{"rum_beacons_total", "Beacons received, by the format of the client and by what became of them. Of one that is refused the format is unknown.", []string{"format", "outcome"}}
+	lateMetric       = Metric{"rum_values_late_total", "Vitals told anew after the value before was counted.", nil}
+	errorsMetric     = Metric{"rum_page_errors_total", "Errors of pages' scripts.", []string{"page"}}
+	networkMetric    = Metric{"rum_network_errors_total", "Requests of browsers that came to nothing, as Network Error Logging tells: each report stands for as many as its sampling fraction says.", []string{"phase", "type"}}
+	violationsMetric = Metric{"rum_csp_violations_total", "Reports of what a content security policy has kept from happening, or would have.", []string{"directive", "disposition"}}
+	droppedMetric    = Metric{"rum_values_dropped_total", "Values in beacons that cannot be true, by metric and reason.", []string{"metric", "reason"}}
+	phasesMetric     = Metric{"rum_navigation_phase_seconds", "Time in each phase of a navigation, as the browser saw it.", []string{"page", "phase", "device"}}
+	vitalLabels      = []string{"page", "device", "connection"}
 )
 
 // instruments are the package's Prometheus metrics. Every label has a closed set
 // of values, so that no client can make a series.
 type instruments struct {
-	beacons *prometheus.CounterVec
-	dropped *prometheus.CounterVec
-	phases  *prometheus.HistogramVec
-	vitals  map[string]*prometheus.HistogramVec
+	beacons, dropped            *prometheus.CounterVec
+	errors, network, violations *prometheus.CounterVec
+	late                        prometheus.Counter
+	phases                      *prometheus.HistogramVec
+	vitals                      map[string]*prometheus.HistogramVec
 }
 
 // vitalHelp and the bucket edges: each vital's edges contain the limits of "good"
@@ -57,12 +62,17 @@ func newInstruments(reg prometheus.Registerer) *instruments {
 	m := &instruments{
 		beacons: counter(beaconsMetric),
 		dropped: counter(droppedMetric),
-		phases:  histogram(phasesMetric, []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}),
-		vitals:  map[string]*prometheus.HistogramVec{},
+		errors:  counter(errorsMetric), network: counter(networkMetric), violations: counter(violationsMetric),
+		late:   counter(lateMetric).WithLabelValues(),
+		phases: histogram(phasesMetric, []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}),
+		vitals: map[string]*prometheus.HistogramVec{},
 	}
-	reg.MustRegister(m.beacons, m.dropped, m.phases)
-	for _, outcome := range []string{accepted, malformed, tooLarge, limited, foreign} {
-		m.beacons.WithLabelValues(outcome)
+	reg.MustRegister(m.beacons, m.dropped, m.phases, m.errors, m.network, m.violations, m.late)
+	for _, format := range formats {
+		m.beacons.WithLabelValues(format, accepted)
+	}
+	for _, outcome := range []string{malformed, tooLarge, limited, foreign} {
+		m.beacons.WithLabelValues(unknown, outcome)
 	}
 	for _, v := range vitalBuckets {
 		m.vitals[v.vital] = histogram(Metric{v.name, v.help, vitalLabels}, v.buckets)
@@ -80,6 +90,19 @@ func histogram(m Metric, buckets []float64) *prometheus.HistogramVec {
 		Name: m.Name, Help: m.Help, Buckets: buckets,
 		NativeHistogramBucketFactor: 1.1, NativeHistogramMaxBucketNumber: 160, NativeHistogramMinResetDuration: time.Hour,
 	}, m.Labels)
+}
+
+// count counts what a beacon has beside samples.
+func (m *instruments) count(b Beacon, page string) {
+	if b.Errors > 0 {
+		m.errors.WithLabelValues(page).Add(float64(b.Errors))
+	}
+	if n := b.Network; n != nil {
+		m.network.WithLabelValues(n.Phase, n.Type).Add(n.Weight)
+	}
+	if v := b.Violation; v != nil {
+		m.violations.WithLabelValues(v.Directive, v.Disposition).Inc()
+	}
 }
 
 // observe records one sample, with the trace of the page's response as exemplar.

@@ -7,10 +7,13 @@ package rum
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +25,8 @@ const (
 	// maxBytes of a beacon. Browsers let no more than 64 KiB of beacons wait at
 	// once; ours have under 2 KiB. https://w3c.github.io/beacon/
 	maxBytes = 64 << 10
+	// maxInflated is what a compressed one may have.
+	maxInflated = 256 << 10
 	// beaconsPerSecond that are decoded at the most, so that whoever floods the
 	// endpoint takes no more than a known share of the machine.
 	beaconsPerSecond = 5000
@@ -39,17 +44,27 @@ type Sink interface {
 
 // Config of a Handler.
 type Config struct {
-	// Pages are the names that data-page may have; others are counted as "other".
+	// Pages are the names that pages may have; others are counted as "other".
 	Pages []string
+	// PageOf is the name of the page at a path, "" if there is none: clients other than
+	// rum.js know no names. nil knows none either.
+	PageOf func(path string) string
+	// Origins are those of other sites whose pages may send, as "https://shop.example".
+	Origins []string
 	// PerSecond is how many beacons are decoded a second at the most, and at once;
 	// 0 is 5,000.
 	PerSecond int
+	// Networks bounds each sender's network; nil bounds none.
+	Networks *Networks
 }
 
-// Handler takes beacons by POST and answers 204 at once. Safe for concurrent use.
+// Handler takes beacons in all formats that it knows, by POST or, where the client
+// does, by GET, and answers at once. Safe for concurrent use.
 type Handler struct {
+	cfg     Config
 	pages   map[string]bool
 	metrics *instruments
+	updates *updates
 	sink    Sink
 	limit   *rate.Limiter
 	log     *slog.Logger
@@ -59,17 +74,22 @@ type Handler struct {
 func NewHandler(cfg Config, reg prometheus.Registerer, sink Sink, log *slog.Logger) *Handler {
 	perSecond := cmp.Or(cfg.PerSecond, beaconsPerSecond)
 	h := &Handler{
+		cfg:     cfg,
 		pages:   map[string]bool{},
 		metrics: newInstruments(reg),
 		sink:    sink,
 		limit:   rate.NewLimiter(rate.Limit(perSecond), perSecond),
 		log:     log,
 	}
+	h.updates = newUpdates(h.settled, h.metrics.late.Inc)
 	for _, p := range cfg.Pages {
 		h.pages[p] = true
 	}
 	return h
 }
+
+// Flush counts the vitals that still wait to be told anew.
+func (h *Handler) Flush() { h.updates.flush() }
 
 // Outcomes of a beacon, the values of its counter's label.
 const (
@@ -80,67 +100,120 @@ const (
 	foreign   = "foreign"
 )
 
-// ServeHTTP implements http.Handler: 204 taken, 400 not a beacon, 403 from a page
-// of another site, 405, 413 too large, 429 too many. The content type is not
-// looked at: sendBeacon says text/plain of a string, whatever is in it.
+// ServeHTTP implements http.Handler: 204 taken, 202 what Faro wants to hear, 400 not a
+// beacon, 403 from a page of another site, 405, 413 too large, 429 too many. Of the
+// content type only a form's is looked at: sendBeacon says text/plain of a string,
+// whatever is in it.
+//
+// At DjangoPath it is django-statsd's timing view, and answers 200.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path != DjangoPath {
+		h.serve(w, r, decode)
+		return
+	}
+	h.serve(w, r, func(r *http.Request, body []byte) ([]Beacon, error) {
+		b, err := decodeDjango(r.Method, formOf(r, body))
+		return []Beacon{b}, err
+	})
+}
+
+// Where clients send by default: ours, Faro's and django-statsd's.
+const (
+	Path       = "/rum"
+	FaroPath   = "/collect"
+	DjangoPath = "/services/timing/record"
+)
+
+// Paths are all of these.
+var Paths = []string{Path, FaroPath, DjangoPath}
+
+// decoder makes beacons of a request.
+type decoder func(r *http.Request, body []byte) ([]Beacon, error)
+
+func (h *Handler) serve(w http.ResponseWriter, r *http.Request, decode decoder) {
 	w.Header().Set("Cache-Control", "no-store")
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		refuse(w, http.StatusMethodNotAllowed, "send a beacon by POST")
-		return
+	if h.allowed(r) {
+		h.shareWith(w, r)
 	}
-	if !ownPage(r) {
-		h.metrics.beacons.WithLabelValues(foreign).Inc()
-		refuse(w, http.StatusForbidden, "a beacon comes from a page of the same origin")
-		return
-	}
-	if !h.limit.Allow() {
-		h.metrics.beacons.WithLabelValues(limited).Inc()
-		w.Header().Set("Retry-After", "1")
-		refuse(w, http.StatusTooManyRequests, "too many beacons")
-		return
-	}
-	if r.ContentLength > maxBytes {
-		h.metrics.beacons.WithLabelValues(tooLarge).Inc()
-		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a beacon has at most %d bytes", maxBytes))
-		return
-	}
-	// Refused by what has no connection, as a test's recorder: then there is nothing to bound.
-	http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait))
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxBytes+1))
 	switch {
-	case err != nil:
-		h.metrics.beacons.WithLabelValues(malformed).Inc()
-		refuse(w, http.StatusBadRequest, "the body ended early or came too slowly")
-	case len(body) > maxBytes:
-		h.metrics.beacons.WithLabelValues(tooLarge).Inc()
-		refuse(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("a beacon has at most %d bytes", maxBytes))
+	case r.Method == http.MethodOptions:
+		h.preflight(w, r)
+	case r.Method != http.MethodPost && (r.Method != http.MethodGet || r.URL.RawQuery == ""):
+		w.Header().Set("Allow", "POST, GET")
+		refuse(w, http.StatusMethodNotAllowed, "send a beacon by POST, or boomerang's by GET")
+	case !ownPage(r) && !h.allowed(r):
+		h.refuse(w, foreign, http.StatusForbidden, "a beacon comes from a page of the same origin")
+	case !h.cfg.Networks.Allow(r) || !h.limit.Allow():
+		w.Header().Set("Retry-After", "1")
+		h.refuse(w, limited, http.StatusTooManyRequests, tooManyText)
+	case r.ContentLength > maxBytes || len(r.URL.RawQuery) > maxBytes:
+		h.refuse(w, tooLarge, http.StatusRequestEntityTooLarge, tooLargeText)
 	default:
-		h.take(w, r, body)
+		// Refused by what has no connection, as a test's recorder: then there is nothing to bound.
+		http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyWait))
+		h.read(w, r, decode)
 	}
 }
 
-// take decodes and records one beacon.
-func (h *Handler) take(w http.ResponseWriter, r *http.Request, body []byte) {
-	b, err := Decode(body)
-	if err != nil {
-		h.metrics.beacons.WithLabelValues(malformed).Inc()
-		refuse(w, http.StatusBadRequest, err.Error())
+// read reads the body and takes what is in it.
+func (h *Handler) read(w http.ResponseWriter, r *http.Request, decode decoder) {
+	body, err := bodyOf(r)
+	switch {
+	case errors.Is(err, errTooLarge):
+		h.refuse(w, tooLarge, http.StatusRequestEntityTooLarge, tooLargeText)
+		return
+	case err != nil:
+		h.refuse(w, malformed, http.StatusBadRequest, "the body ended early or came too slowly")
 		return
 	}
-	h.metrics.beacons.WithLabelValues(accepted).Inc()
-	w.WriteHeader(http.StatusNoContent)
-
-	page := "other"
-	if h.pages[b.Page] {
-		page = b.Page
+	beacons, err := decode(r, body)
+	if err != nil {
+		h.refuse(w, malformed, http.StatusBadRequest, err.Error())
+		return
 	}
+	h.answer(w, beacons)
 	device := Device(r.UserAgent())
-	if b.Automated {
-		device = bot
+	for _, b := range beacons {
+		h.record(b, h.page(b), device)
 	}
-	h.record(b, page, device)
+}
+
+// answer says what the client wants to hear, and counts the beacon.
+func (h *Handler) answer(w http.ResponseWriter, beacons []Beacon) {
+	format := unknown
+	if len(beacons) > 0 {
+		format = beacons[0].Format
+	}
+	h.metrics.beacons.WithLabelValues(format, accepted).Inc()
+	switch format {
+	case faro:
+		w.WriteHeader(http.StatusAccepted)
+	case djangoStatsd:
+		io.WriteString(w, "recorded")
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+var tooLargeText = fmt.Sprintf("a beacon has at most %d bytes, and %d uncompressed", maxBytes, maxInflated)
+
+func (h *Handler) refuse(w http.ResponseWriter, outcome string, status int, detail string) {
+	h.metrics.beacons.WithLabelValues(unknown, outcome).Inc()
+	refuse(w, status, detail)
+}
+
+// page is the name of a beacon's page, from the closed set.
+func (h *Handler) page(b Beacon) string {
+	name := b.Page
+	if name == "" && h.cfg.PageOf != nil {
+		if u, err := url.Parse(b.URL); err == nil {
+			name = h.cfg.PageOf(u.Path)
+		}
+	}
+	if h.pages[name] {
+		return name
+	}
+	return "other"
 }
 
 // ownPage says whether a beacon can come from one of our pages, whose scripts send
@@ -154,23 +227,62 @@ func ownPage(r *http.Request) bool {
 	return site == "" || site == "same-origin"
 }
 
+// allowed says whether the request is from a page of one of the other sites.
+func (h *Handler) allowed(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	return origin != "" && slices.Contains(h.cfg.Origins, origin)
+}
+
+// shareWith has the browser let the sender's page see the answer.
+func (h *Handler) shareWith(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+	w.Header().Add("Vary", "Origin")
+}
+
+// preflight answers what a browser asks before it sends a beacon of another type than a
+// form's or a text's. The headers are those of Faro's SDK and of reports.
+func (h *Handler) preflight(w http.ResponseWriter, r *http.Request) {
+	if !h.allowed(r) {
+		refuse(w, http.StatusForbidden, "beacons of other origins are not taken")
+		return
+	}
+	w.Header().Set("Access-Control-Allow-Methods", "POST, GET")
+	w.Header().Set("Access-Control-Allow-Headers", "content-type, content-encoding, traceparent, x-api-key, x-faro-session-id, x-scope-orgid, idempotency-key")
+	w.Header().Set("Access-Control-Max-Age", "7200")
+	w.WriteHeader(http.StatusNoContent)
+}
+
 // record sends the beacon's values to both stores; what is not valid is counted.
 func (h *Handler) record(b Beacon, page, device string) {
+	if b.Automated {
+		device = bot
+	}
 	samples, dropped := b.Samples()
 	for _, d := range dropped {
 		h.metrics.dropped.WithLabelValues(d.Metric, d.Reason).Inc()
 	}
 	kind := Connection(b.Connection)
 	for _, s := range samples {
-		h.metrics.observe(s, page, device, kind, b.Trace())
-		h.sink.Timing("rum."+page+"."+s.Key(), s.Value)
+		one := update{sample: s, page: page, device: device, connection: kind, trace: b.Trace()}
+		if b.ID != "" && s.Vital != "" {
+			h.updates.put(b.ID, one)
+		} else {
+			h.settled(&one)
+		}
 	}
+	h.metrics.count(b, page)
 	for key, value := range b.Legacy() {
 		h.sink.Timing("window.performance."+key, value)
 	}
 	if b.Nav != nil {
 		h.sink.Count("window.performance.navigation.type."+NavigationType(b.Nav.Type), 1)
 	}
+}
+
+// settled records a value that counts.
+func (h *Handler) settled(u *update) {
+	h.metrics.observe(u.sample, u.page, u.device, u.connection, u.trace)
+	h.sink.Timing("rum."+u.page+"."+u.sample.Key(), u.sample.Value)
 }
 
 // refuse answers an error that says what is wanted.

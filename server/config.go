@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -41,6 +42,10 @@ type Config struct {
 	// Beacons is where the site hands browsers' beacons on to when there is no
 	// relay in this process: a statsd-relay's --beacons address, http://host:port. "" takes none.
 	Beacons string
+	// BeaconOrigins are other sites whose pages may send beacons, as https://shop.example.
+	BeaconOrigins []string
+	// Proxies are those before the site: their X-Forwarded-For is believed.
+	Proxies []netip.Prefix
 	// Prometheus is asked for dashboards and alerts when there is none in this
 	// process: http://host:9090. "" shows neither.
 	Prometheus string

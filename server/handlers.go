@@ -185,8 +185,10 @@ func (s *Server) pages() (http.Handler, error) {
 // beacon takes the browsers' measurements: here when the relay is, else by
 // handing them on to the relay, so that pages always send to their own origin.
 func (s *Server) beacon() (http.Handler, error) {
+	networks := rum.NewNetworks(s.config.Proxies)
 	if s.relay != nil {
-		return rum.NewHandler(rum.Config{Pages: web.Pages()}, s.relay.Registerer(), s.relay, s.log), nil
+		s.beacons = rum.NewHandler(rum.Config{Pages: web.Pages(), PageOf: web.PageOf(), Origins: s.config.BeaconOrigins, Networks: networks}, s.relay.Registerer(), s.relay, s.log)
+		return s.beacons, nil
 	}
 	if s.config.Beacons == "" {
 		return nil, nil
@@ -195,10 +197,10 @@ func (s *Server) beacon() (http.Handler, error) {
 	if err != nil || to.Host == "" {
 		return nil, fmt.Errorf("--beacons %q: want the relay's beacon address, as http://relay:9103", s.config.Beacons)
 	}
-	return &httputil.ReverseProxy{
+	return networks.Bound(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
-			r.Out.URL.Path = "/rum"
+			r.Out.URL.Path = r.In.URL.Path // which tells the relay the client
 			// The relay needs to know nothing of who sent it, so no X-Forwarded-For either.
 			r.Out.Header.Del("Cookie")
 			r.Out.Header.Del("Authorization")
@@ -207,7 +209,7 @@ func (s *Server) beacon() (http.Handler, error) {
 		ErrorLog:  slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		// A relay that is down loses beacons, which it could not have kept, and nothing else.
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-	}, nil
+	}), nil
 }
 
 // sidecar is the relay's own listener: its pages, and the Prometheus query API.

@@ -170,6 +170,9 @@ func (s *Server) flush(ctx context.Context, p parts) error {
 	if s.statsd != nil {
 		s.statsd.Close()
 	}
+	if s.beacons != nil {
+		s.beacons.Flush()
+	}
 	if s.relay != nil {
 		all = append(all, s.relay.Flush(ctx))
 	}

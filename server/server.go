@@ -15,6 +15,7 @@ import (
 	"github.com/smira/go-statsd"
 
 	"addons/alerts"
+	"addons/rum"
 	"addons/server/cache"
 	"addons/server/fault"
 	"addons/server/file"
@@ -51,6 +52,7 @@ type Server struct {
 	relay    *relay.Relay
 	tsdb     *tsdb.DB
 	notifier *alerts.Notifier // nil: nobody is told
+	beacons  *rum.Handler     // nil: not taken here
 
 	public, admin, relayHTTP net.Listener
 	base                     string // URL of the site

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
@@ -83,15 +84,18 @@ func (b backends) config() server.Config {
 
 // siteFlags are those of whatever serves the site.
 type siteFlags struct {
-	Public  string        `help:"Address of the site." default:":8000" env:"ADDONS_PUBLIC"`
-	BaseURL string        `help:"Scheme and host by which the world knows the site, as https://addons.example.org." name:"base-url" env:"ADDONS_BASE_URL"`
-	Drain   time.Duration `help:"Wait between \"not ready\" and closing, for a load balancer to notice." default:"0s" env:"ADDONS_DRAIN"`
-	Debug   bool          `help:"Show at the foot of each page what it cost." env:"ADDONS_DEBUG"`
-	Drills  bool          `help:"Serve /__drill__/panic, which fails on purpose: to see that errors are counted, reported and alerted." env:"ADDONS_DRILLS"`
+	Public  string         `help:"Address of the site." default:":8000" env:"ADDONS_PUBLIC"`
+	BaseURL string         `help:"Scheme and host by which the world knows the site, as https://addons.example.org." name:"base-url" env:"ADDONS_BASE_URL"`
+	Drain   time.Duration  `help:"Wait between \"not ready\" and closing, for a load balancer to notice." default:"0s" env:"ADDONS_DRAIN"`
+	Proxies []netip.Prefix `help:"Networks of proxies before the site, as 10.0.0.0/8, whose X-Forwarded-For is believed: beacons are bounded by who sends them." placeholder:"CIDR" env:"ADDONS_PROXIES"`
+	Origins []string       `help:"Other sites whose pages may send beacons, as https://shop.example." name:"beacon-origins" placeholder:"ORIGIN" env:"ADDONS_BEACON_ORIGINS"`
+	Debug   bool           `help:"Show at the foot of each page what it cost." env:"ADDONS_DEBUG"`
+	Drills  bool           `help:"Serve /__drill__/panic, which fails on purpose: to see that errors are counted, reported and alerted." env:"ADDONS_DRILLS"`
 }
 
 func (f siteFlags) apply(c *server.Config) {
 	c.Site, c.Public, c.BaseURL, c.Drain, c.Debug, c.Drills = true, f.Public, f.BaseURL, f.Drain, f.Debug, f.Drills
+	c.Proxies, c.BeaconOrigins = f.Proxies, f.Origins
 }
 
 // adminFlag is the address of the operators' pages.

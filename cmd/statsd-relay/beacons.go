@@ -16,16 +16,28 @@ import (
 // the relay's own pages need not be public with it.
 type beaconServer struct {
 	listener net.Listener
+	handler  *rum.Handler
 	server   *http.Server
 }
 
 func newBeaconServer(l net.Listener, pages []string, r *relay.Relay, log *slog.Logger) *beaconServer {
+	// Whoever sends is bounded by the site that hands the beacons on.
+	handler := rum.NewHandler(rum.Config{Pages: pages}, r.Registerer(), r, log)
 	mux := http.NewServeMux()
-	mux.Handle("/rum", rum.NewHandler(rum.Config{Pages: pages}, r.Registerer(), r, log))
-	return &beaconServer{l, &http.Server{
+	for _, path := range rum.Paths {
+		mux.Handle(path, handler)
+	}
+	return &beaconServer{l, handler, &http.Server{
 		Handler: mux, ReadHeaderTimeout: 2 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second,
 		IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
 	}}
+}
+
+// close takes no more, and counts what it waited with.
+func (b *beaconServer) close() error {
+	err := b.server.Close()
+	b.handler.Flush()
+	return err
 }
 
 func (b *beaconServer) serve() error {

@@ -190,7 +190,7 @@ func run(ctx context.Context, from source, log *slog.Logger) error {
 		group.Go(beacons.serve)
 		group.Go(func() error { // a beacon that comes while the last flush is made, or at a hand-over, may miss it
 			<-ctx.Done()
-			return beacons.server.Close()
+			return beacons.close()
 		})
 	}
 	group.Go(func() error { // metrics are served until the last flush is out

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/gin-gonic/gin"
+
+	"addons/rum"
 )
 
 // handler answers a request, or returns the error that statusOf knows.
@@ -55,7 +57,7 @@ func (w *Web) pageRoutes() []route {
 
 // fileRoutes are the bytes: packages, images, assets; and what operators' tools ask.
 func (w *Web) fileRoutes() []route {
-	const get, post = http.MethodGet, http.MethodPost
+	const get, post, options = http.MethodGet, http.MethodPost, http.MethodOptions
 	return []route{
 		// Downloads are asked for by programs too, so they need no locale.
 		{get, "/firefox/downloads/file/:file/*name", "downloads", "file", "", w.download, 0},
@@ -75,8 +77,13 @@ func (w *Web) fileRoutes() []route {
 		{get, "/__lbheartbeat__", "health", "lbheartbeat", "", w.alive, 0},
 
 		// The handler has bounds of its own, tighter than these.
-		{get, "/rum", "rum", "beacon", "", w.beacon, 1 << 20},
-		{post, "/rum", "rum", "beacon", "", w.beacon, 1 << 20},
+		{get, rum.Path, "rum", "beacon", "", w.beacon, 1 << 20},
+		{post, rum.Path, "rum", "beacon", "", w.beacon, 1 << 20},
+		{options, rum.Path, "rum", "beacon", "", w.beacon, 1 << 20},
+		{post, rum.FaroPath, "rum", "faro", "", w.beacon, 1 << 20},
+		{options, rum.FaroPath, "rum", "faro", "", w.beacon, 1 << 20},
+		{get, rum.DjangoPath, "rum", "django_statsd", "", w.beacon, 1 << 20},
+		{post, rum.DjangoPath, "rum", "django_statsd", "", w.beacon, 1 << 20},
 	}
 }
 
@@ -98,6 +105,19 @@ func Pages() []string {
 		}
 	}
 	return append(names, errorPage)
+}
+
+// PageOf returns what tells the name of the page at a path, "" for what is none.
+func PageOf() func(path string) string {
+	routes := (&Web{}).pageRoutes()
+	return func(path string) string {
+		for _, r := range routes {
+			if r.page != "" && r.takes(path) {
+				return r.page
+			}
+		}
+		return ""
+	}
 }
 
 // takes says whether a path fits a route's pattern, as gin matches it.
