@@ -19,7 +19,8 @@ type Beacon struct {
 	// What other clients send:
 	Format    string        `json:"-"`
 	URL       string        `json:"-"` // of the page, which is matched with the site's routes and forgotten
-	ID        string        `json:"-"` // of the vitals: a later one with the same takes their place
+	ID        string        `json:"-"` // of the values: a later one with the same takes their place
+	Extra     bool          `json:"-"` // there is mostly another of the same page view
 	TraceID   string        `json:"-"`
 	Told      []Sample      `json:"-"` // phases that the client has computed itself
 	Doubtful  bool          `json:"-"` // the client itself finds its times since the start impossible

@@ -52,7 +52,6 @@ func DecodeBoomerang(form string) (Beacon, error) {
 	var numbers [parameters]float64
 	var known [parameters]bool
 	b := Beacon{Format: boomerang}
-	extra := false
 	initiator, navigation, session := "", "", ""
 	err := eachParameter(form, func(name, value string) {
 		switch name {
@@ -70,8 +69,8 @@ func DecodeBoomerang(form string) (Beacon, error) {
 			b.ID = value
 		case "rt.si":
 			session = value
-		case "early", "rt.quit": // before the page's own beacon, and after it
-			extra = true
+		case "early", "rt.quit": // before the page's own beacon, and after it or in its place
+			b.Extra = true
 		default:
 			if i, ok := boomerangNumbers[name]; ok {
 				numbers[i], known[i] = number(value)
@@ -92,7 +91,6 @@ func DecodeBoomerang(form string) (Beacon, error) {
 		b.ID = session + b.ID
 	}
 	switch {
-	case extra:
 	case initiator == "bfcache":
 		b.Nav = &Navigation{Type: "back-forward-cache"}
 	case initiator == "" && known[navStart]:

@@ -75,7 +75,7 @@ func TestEveryClientsBeaconReachesTheStores(t *testing.T) {
 	}{
 		{"boomerang by POST", "POST", "/rum", form, boomerangForm, "boomerang", 204, with(vitals)},
 		{"boomerang by GET", "GET", "/rum?" + boomerangForm, "", "", "boomerang", 204, with(vitals)},
-		{"boomerang before the page's own beacon", "POST", "/rum", form, boomerangForm + "&early=1", "boomerang", 204, vitals},
+		{"boomerang when the page is left", "POST", "/rum", form, boomerangForm + "&rt.quit=", "boomerang", 204, with(vitals)},
 		{"boomerang of a request", "POST", "/rum", form, boomerangForm + "&http.initiator=xhr", "boomerang", 204, vitals},
 		{"boomerang that doubts its own times", "POST", "/rum", form, boomerangForm + "&nt_bad=1", "boomerang", 204, func() map[string]float64 {
 			all := with(map[string]float64{"cls": .034})

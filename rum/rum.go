@@ -264,13 +264,17 @@ func (h *Handler) record(b Beacon, page, device string) {
 	kind := Connection(b.Connection)
 	for _, s := range samples {
 		one := update{sample: s, page: page, device: device, connection: kind, trace: b.Trace()}
-		if b.ID != "" && s.Vital != "" {
+		one.worst = b.Format == boomerang && s.Vital == "cls" // which it tells of the time since its beacon before
+		if b.ID != "" {
 			h.updates.put(b.ID, one)
 		} else {
 			h.settled(&one)
 		}
 	}
 	h.metrics.count(b, page)
+	if b.Extra {
+		return
+	}
 	for key, value := range b.Legacy() {
 		h.sink.Timing("window.performance."+key, value)
 	}

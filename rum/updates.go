@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// updates hold vitals that may still be told anew: a layout shift is worse later, a
+// updates hold values that may still be told anew: a layout shift is worse later, a
 // longer interaction comes, and a page that was hidden is seen again. A histogram can't take a value
 // back, so each waits until it was quiet about it for a while, and the last one
 // counts (GoogleChrome/web-vitals#298).
@@ -32,6 +32,7 @@ type update struct {
 	at                              time.Time
 	done                            bool
 	sample                          Sample
+	worst                           bool // of all that are told, the greatest counts, not the last
 	page, device, connection, trace string
 }
 
@@ -54,13 +55,16 @@ func (u *updates) put(id string, one update) {
 	defer u.mu.Unlock()
 	now := time.Now()
 	u.settle(now)
-	one.key, one.at = maphash.String(u.seed, one.sample.Vital+id), now
+	one.key, one.at = maphash.String(u.seed, one.sample.Key()+" "+id), now
 	if e := u.byID[one.key]; e != nil {
 		if e.Value.(*update).done {
 			u.late()
 			return
 		}
-		u.waiting.Remove(e)
+		before := u.waiting.Remove(e).(*update)
+		if one.worst {
+			one.sample.Value = max(one.sample.Value, before.sample.Value)
+		}
 	} else if len(u.byID) >= u.most {
 		u.drop()
 	}

@@ -140,6 +140,12 @@ func engines() []engine {
 			vars: func(path string, _ []int) map[string]string { return map[string]string{"STATSD": path} },
 		},
 		{
+			name: "clients", debian: "nodejs npm, and run .ci/clients/install", binaries: []string{npmClients(), "node"},
+			vars: func(path string, _ []int) map[string]string {
+				return map[string]string{"CLIENTS": filepath.Join(filepath.Dir(path), "node_modules")}
+			},
+		},
+		{
 			name: "ganglia", debian: "ganglia-monitor", binaries: []string{"gmond"}, ports: 1, user: "nobody",
 			command: gmond,
 			ready:   dial,
@@ -173,12 +179,18 @@ func program(binary, debian, variable string) engine {
 }
 
 // npmStatsd is where .ci/statsd/install puts the program.
-func npmStatsd() string {
+func npmStatsd() string { return cached("addons-statsd/0.9.0/node_modules/.bin/statsd") }
+
+// npmClients is beside what .ci/clients/install puts there.
+func npmClients() string { return cached("addons-clients/1/installed") }
+
+// cached is a path in the user's cache.
+func cached(path string) string {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		cache = "/tmp/.cache" // as the script has it, with no HOME
+		cache = "/tmp/.cache" // as the scripts have it, with no HOME
 	}
-	return filepath.Join(cache, "addons-statsd/0.9.0/node_modules/.bin/statsd")
+	return filepath.Join(cache, path)
 }
 
 // prometheus has this repository's rules. Its configuration is not

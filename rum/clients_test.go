@@ -1,0 +1,164 @@
+package rum_test
+
+import (
+	"fmt"
+	"log/slog"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"addons/rum"
+	"addons/server/enginetest"
+)
+
+// stores keep what came, for several requests at a time.
+type stores struct {
+	mu  sync.Mutex
+	got keys
+}
+
+func (s *stores) Timing(key string, v float64) { s.Count(key, v) }
+
+func (s *stores) Count(key string, v float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.got[key] = v
+}
+
+func (s *stores) value(key string) (v float64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v, ok = s.got[key]
+	return v, ok
+}
+
+// watched has a page keep what its browser tells it, as measured does. It is not loaded
+// before it is painted, for boomerang tells no paint that is later.
+const watched = `<link rel=icon href="data:,"><script>
+	var seen = { lcp: [], fcp: [] }
+	new PerformanceObserver(list => seen.fcp.push(...list.getEntries().filter(e => e.name === 'first-contentful-paint'))).observe({ type: 'paint', buffered: true })
+	new PerformanceObserver(list => seen.lcp.push(...list.getEntries())).observe({ type: 'largest-contentful-paint', buffered: true })
+	var until = f => new Promise(done => { const look = () => f() ? done() : setTimeout(look, 5); look() })
+	var nav = () => performance.getEntriesByType('navigation')[0]
+	var painted = () => until(() => nav().loadEventEnd)
+	until(() => seen.fcp.length && seen.lcp.length).then(() => fetch('/painted'))
+</script>`
+
+// clients are pages with the clients as npm has them, and what comes of each.
+var clients = []struct {
+	name, format string
+	scripts      []string // of npm's modules
+	start        string
+	values       []string // that must come, below rum.home
+}{
+	{
+		"boomerang", "boomerang", []string{
+			"boomerangjs/boomerang.js", "boomerangjs/plugins/rt.js", "boomerangjs/plugins/painttiming.js", "boomerangjs/plugins/navtiming.js",
+			"boomerangjs/plugins/eventtiming.js", "boomerangjs/plugins/continuity.js", "boomerangjs/plugins/mobile.js", "boomerangjs/plugins/zzz-last-plugin.js",
+		}, `BOOMR.init({ beacon_url: '/rum', log: null, Continuity: { enabled: true } })`,
+		[]string{"nav.response", "nav.dom_processing", "nav.page_load", "fcp", "lcp"},
+	},
+	{
+		"web-vitals", "web_vitals", []string{"web-vitals/dist/web-vitals.iife.js"},
+		`for (const on of ['onLCP', 'onFCP', 'onTTFB', 'onINP', 'onCLS']) webVitals[on](metric => navigator.sendBeacon('/rum', JSON.stringify(metric)))`,
+		[]string{"fcp", "lcp", "ttfb"},
+	},
+	{
+		"Faro", "faro", []string{"@grafana/faro-web-sdk/dist/bundle/faro-web-sdk.iife.js"},
+		`GrafanaFaroWebSdk.initializeFaro({ url: '/collect', app: { name: 'shop', version: '1' } })`,
+		[]string{"nav.dom_processing", "nav.page_load", "fcp", "lcp", "ttfb"},
+	},
+}
+
+// clientsSend opens a page of each client, and compares what arrives with what the page's
+// own entries say.
+func clientsSend(t *testing.T, b tab) {
+	modules := enginetest.URL(t, "CLIENTS")
+	for _, c := range clients {
+		mux := http.NewServeMux()
+		got := &stores{got: keys{}}
+		reg := prometheus.NewRegistry()
+		home := func(path string) string {
+			if path == "/page" {
+				return "home"
+			}
+			return ""
+		}
+		handler := rum.NewHandler(rum.Config{Pages: []string{"home"}, PageOf: home}, reg, got, slog.New(slog.DiscardHandler))
+		for _, path := range rum.Paths {
+			mux.Handle(path, handler)
+		}
+		mux.Handle("/npm/", http.StripPrefix("/npm/", http.FileServer(http.Dir(modules))))
+		page := "<!doctype html><html lang=en><title>" + c.name + "</title>" + watched
+		for _, script := range c.scripts {
+			page += fmt.Sprintf("<script src=%q></script>", "/npm/"+filepath.ToSlash(script))
+		}
+		page += "<script>" + c.start + `</script><h1>Measured</h1><img src="/late" alt="">`
+		mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			fmt.Fprint(w, page)
+		})
+		painted := make(chan struct{}, 1)
+		mux.HandleFunc("/painted", func(http.ResponseWriter, *http.Request) { painted <- struct{}{} })
+		mux.HandleFunc("/late", func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case <-painted:
+			case <-r.Context().Done():
+			}
+		})
+		mux.HandleFunc("/elsewhere", func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			fmt.Fprint(w, "<!doctype html><html lang=en><title>elsewhere</title><h1>Elsewhere</h1>")
+		})
+		server := httptest.NewServer(mux)
+		b.open(server.URL + "/page")
+		var truth map[string]float64
+		b.eval(`painted().then(() => ({
+			'nav.response': nav().responseEnd - nav().responseStart, 'nav.dom_processing': nav().domComplete - nav().domInteractive,
+			'nav.page_load': nav().loadEventEnd, fcp: seen.fcp[0].startTime, lcp: seen.lcp.at(-1).startTime, ttfb: nav().responseStart,
+		}))`, &truth)
+		b.open(server.URL + "/elsewhere") // what is told at a page's end is told now
+		for _, name := range c.values {
+			key := "rum.home." + name
+			within(t, c.name+" to send "+name, func() bool {
+				handler.Flush()
+				_, ok := got.value(key)
+				return ok
+			})
+			// Boomerang counts in whole milliseconds since 1970, so that a difference may be 2 off.
+			if v, _ := got.value(key); math.Abs(v-truth[name]) > 2 {
+				t.Errorf("%s: %s = %v, the page says %v", c.name, name, v, truth[name])
+			}
+		}
+		for _, outcome := range []string{"malformed", "too_large", "limited", "foreign"} {
+			if n := counted(t, reg, "rum_beacons_total", "unknown", outcome); n != 0 {
+				t.Errorf("%s: %v of its beacons are %s", c.name, n, outcome)
+			}
+		}
+		server.Close()
+	}
+}
+
+func TestUnmodifiedClientsInChromium(t *testing.T) {
+	clientsSend(t, newChromiumTab(t, chromium(t)))
+}
+
+func TestUnmodifiedClientsInFirefox(t *testing.T) {
+	clientsSend(t, newFirefoxTab(t, enginetest.Firefox(t, enginetest.Prefs{"extensions.enabledScopes": 1})))
+}
+
+// within polls, for what a browser sends when it likes.
+func within(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("waited %v for %s", patience, what)
+		}
+	}
+}
