@@ -15,6 +15,7 @@ type Beacon struct {
 	Automated  bool        `json:"automated"`  // navigator.webdriver: a program holds the browser
 	Vitals     Vitals      `json:"vitals"`
 	Nav        *Navigation `json:"nav"`
+	Errors     Errors      `json:"errors"`
 
 	// What other clients send:
 	Format    string        `json:"-"`
@@ -24,7 +25,6 @@ type Beacon struct {
 	TraceID   string        `json:"-"`
 	Told      []Sample      `json:"-"` // phases that the client has computed itself
 	Doubtful  bool          `json:"-"` // the client itself finds its times since the start impossible
-	Errors    int           `json:"-"` // of the page's scripts
 	Network   *NetworkError `json:"-"`
 	Violation *Violation    `json:"-"`
 }
@@ -41,6 +41,16 @@ const (
 )
 
 var formats = []string{own, boomerang, webVitals, faro, djangoStatsd, reports, unknown}
+
+// Errors are how many a page view had.
+type Errors struct {
+	Error     uint `json:"error"`     // of scripts, and of what could not be loaded
+	Rejection uint `json:"rejection"` // of promises, that nobody handled
+	CSP       uint `json:"csp"`       // kept from happening by the content security policy
+}
+
+// maxErrors of each kind that a beacon can tell: rum.js counts no further.
+const maxErrors = 100
 
 // Vitals in milliseconds, CLS without unit; nil is "not measured". https://web.dev/articles/vitals
 type Vitals struct {

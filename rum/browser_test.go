@@ -162,7 +162,7 @@ func (s *pages) end(b tab) {
 			}
 			key, unit := "rum.home.", 1000.0
 			switch name := f.GetName(); {
-			case name == "rum_beacons_total":
+			case name == "rum_beacons_total", name == "rum_page_errors_total", name == "rum_values_late_total":
 				continue
 			case name == "rum_values_dropped_total":
 				s.t.Errorf("a real browser's value was dropped: %v", labels)
@@ -486,6 +486,29 @@ func views(t *testing.T, is nature, newTab func(*testing.T) tab) {
 			}
 		})
 	}
+
+	view("errors are counted, and nothing of them is told", func(t *testing.T, s *pages, b tab) {
+		b.open(s.measured("/page", `
+			document.head.insertAdjacentHTML('beforeend', '<meta http-equiv="Content-Security-Policy" content="frame-src \'none\'">')
+			addEventListener('load', () => {
+				setTimeout(() => { throw new Error('4711') })
+				setTimeout(() => { throw new Error('4711') })
+				Promise.reject(new Error('4711'))
+				document.body.append(document.createElement('iframe'))
+				document.querySelector('iframe').src = '/secret'
+			})
+			addEventListener('securitypolicyviolation', () => { violated = true })
+			var violated = false`, ""))
+		loaded(b)
+		b.eval(`until(() => violated)`, nil)
+		a := leave(s, b)
+		if want := (rum.Errors{Error: 2, Rejection: 1, CSP: 1}); a.Errors != want {
+			t.Errorf("the beacon tells of %+v, want %+v", a.Errors, want)
+		}
+		if got := counted(t, s.reg, "rum_page_errors_total", "error", "home"); got != 2 {
+			t.Errorf("%v errors are counted, want 2", got)
+		}
+	})
 
 	view("a page that is not sampled sends nothing", func(t *testing.T, s *pages, b tab) {
 		b.open(s.measured("/page", `Math.random = () => 1`, ""))

@@ -46,7 +46,7 @@ func decodeFaro(body []byte) ([]Beacon, error) {
 	if n := len(p.Measurements) + len(p.Events) + len(p.Exceptions); n > maxValues {
 		return nil, fmt.Errorf("%d signals in one beacon: %d are the most", n, maxValues)
 	}
-	page := Beacon{Format: faro, Errors: len(p.Exceptions)}
+	page := Beacon{Format: faro, Errors: Errors{Error: uint(len(p.Exceptions))}}
 	if p.Meta != nil {
 		page.URL = p.Meta.Page.URL
 	}

@@ -116,7 +116,7 @@ func TestEveryClientsBeaconReachesTheStores(t *testing.T) {
 func TestFarosExceptionsAreCountedByPage(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	ask(shop(reg, keys{}).ServeHTTP, "POST", "/collect", "application/json", faroBody)
-	if got := counted(t, reg, "rum_page_errors_total", "cart"); got != 2 {
+	if got := counted(t, reg, "rum_page_errors_total", "error", "cart"); got != 2 {
 		t.Errorf("%v errors, want 2", got)
 	}
 }

@@ -27,7 +27,7 @@ func Metrics() []Metric {
 var (
 	beaconsMetric    = Metric{"rum_beacons_total", "Beacons received, by the format of the client and by what became of them. Of one that is refused the format is unknown.", []string{"format", "outcome"}}
 	lateMetric       = Metric{"rum_values_late_total", "Vitals told anew after the value before was counted.", nil}
-	errorsMetric     = Metric{"rum_page_errors_total", "Errors of pages' scripts.", []string{"page"}}
+	errorsMetric     = Metric{"rum_page_errors_total", "What went wrong in pages: errors of scripts, rejections that nobody handled, what the content security policy kept from happening.", []string{"page", "kind"}}
 	networkMetric    = Metric{"rum_network_errors_total", "Requests of browsers that came to nothing, as Network Error Logging tells: each report stands for as many as its sampling fraction says.", []string{"phase", "type"}}
 	violationsMetric = Metric{"rum_csp_violations_total", "Reports of what a content security policy has kept from happening, or would have.", []string{"directive", "disposition"}}
 	droppedMetric    = Metric{"rum_values_dropped_total", "Values in beacons that cannot be true, by metric and reason.", []string{"metric", "reason"}}
@@ -94,8 +94,10 @@ func histogram(m Metric, buckets []float64) *prometheus.HistogramVec {
 
 // count counts what a beacon has beside samples.
 func (m *instruments) count(b Beacon, page string) {
-	if b.Errors > 0 {
-		m.errors.WithLabelValues(page).Add(float64(b.Errors))
+	for kind, n := range map[string]uint{"error": b.Errors.Error, "rejection": b.Errors.Rejection, "csp": b.Errors.CSP} {
+		if n > 0 {
+			m.errors.WithLabelValues(page, kind).Add(float64(min(n, maxErrors)))
+		}
 	}
 	if n := b.Network; n != nil {
 		m.network.WithLabelValues(n.Phase, n.Type).Add(n.Weight)

@@ -1,10 +1,11 @@
-// Sends one beacon per page view: the phases of its navigation and its web
-// vitals. Configured by the attributes of its own script element:
+// Sends one beacon per page view: the phases of its navigation, its web vitals, and
+// how many errors it had. Configured by the attributes of its own script element:
 //   data-beacon  where to send, same origin
 //   data-page    the server's name for this kind of page, never a URL
 //   data-sample  share of views that send, 0 to 1; absent is 1
 // Keeps nothing on the device and sends nothing that tells one visitor from
 // another. Do Not Track and Global Privacy Control are honoured.
+import { errors } from './errors.js'
 import { navigation } from './nav.js'
 import { vitals } from './vitals.js'
 
@@ -23,6 +24,7 @@ if (beacon && !refused && navigator.sendBeacon) {
 function watch (since) {
   if (Math.random() >= sample) return
   const read = vitals(since)
+  const failed = errors()
   const leave = ({ type }) => {
     if (type !== 'pagehide' && document.visibilityState !== 'hidden') return
     removeEventListener('visibilitychange', leave, true)
@@ -32,6 +34,7 @@ function watch (since) {
       connection: navigator.connection?.effectiveType,
       automated: navigator.webdriver || undefined,
       vitals: read(),
+      errors: failed(),
       // A page that comes back from the back/forward cache was not fetched again,
       // so that its navigation entry is still that of the first view.
       nav: since ? { type: 'back-forward-cache' } : navigation()
