@@ -81,6 +81,30 @@ func TestRoomInTheShardsIsGivenBack(t *testing.T) {
 	})
 }
 
+func TestABusyKeyLeavesTheOverflowOnceThereIsRoom(t *testing.T) {
+	t.Parallel()
+	a, other := aggregate(t, Config{MaxSeries: 1})
+	s := a.newShard("tcp", &badLines{})
+	busy := func() { // it has samples whenever one looks
+		s.take([]byte("busy:1|c"))
+		a.flush(time.Now(), func(*flush) { s.take([]byte("busy:1|c")) })
+	}
+	other.take([]byte("first:1|c"))
+	busy()
+	busy()
+	if a.series[counters].get("busy") != nil {
+		t.Fatal("a second series is held where one may be")
+	}
+	cfg := a.cfg
+	cfg.MaxSeries = 10
+	a.configure(cfg)
+	busy()
+	busy()
+	if a.series[counters].get("busy") == nil {
+		t.Error("it still counts under the overflow after the limit was raised")
+	}
+}
+
 func TestAnExpiredSeriesBeginsAnew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
