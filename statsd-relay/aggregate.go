@@ -390,7 +390,7 @@ func (a *aggregator) piece(at time.Time) *flush {
 
 // end adds the series' numbers to f and begins its next interval.
 func (a *aggregator) end(s *series, f *flush, now time.Time) {
-	if a.cfg.Expire > 0 && now.Sub(time.Unix(int64(s.seen), 0)) >= a.cfg.Expire {
+	if s.samples == 0 && a.cfg.Expire > 0 && now.Sub(time.Unix(int64(s.seen), 0)) >= a.cfg.Expire {
 		a.expire(s)
 		return
 	}

@@ -105,6 +105,25 @@ func TestABusyKeyLeavesTheOverflowOnceThereIsRoom(t *testing.T) {
 	}
 }
 
+func TestWhatCameInTheIntervalIsFlushedHoweverSoonItExpires(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, s := aggregate(t, Config{Flush: 10 * time.Second, Expire: 5 * time.Second})
+		s.take([]byte("a:1|c"))
+		a.mu.Lock()
+		a.merge() // as a scrape at the interval's beginning does
+		a.mu.Unlock()
+		time.Sleep(9 * time.Second)
+		if f := a.flushed(time.Now()); len(f.counters) != 1 || f.counters[0].value != 1 {
+			t.Errorf("the flush has %v, want a of 1", f.counters)
+		}
+		time.Sleep(10 * time.Second)
+		if a.flushed(time.Now()); a.count != 0 {
+			t.Error("the series is held for longer than it may be idle")
+		}
+	})
+}
+
 func TestAnExpiredSeriesBeginsAnew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
