@@ -81,6 +81,26 @@ func TestRoomInTheShardsIsGivenBack(t *testing.T) {
 	})
 }
 
+func TestGaugesBeyondTheLimitTakeNoSeriesAndNoName(t *testing.T) {
+	t.Parallel()
+	a, s := aggregate(t, Config{MaxSeries: 2, Expire: -1})
+	other := a.newShard("tcp", &badLines{})
+	s.take([]byte("a:1|c\nb:1|c\ng:7|g\nc:3|c"))
+	other.take([]byte("h:7|g"))
+	for range 2 {
+		f := a.flushed(time.Unix(10, 0))
+		if len(f.gauges) != 0 || a.series[gauges].len() != 0 {
+			t.Errorf("the gauges %v are flushed, want none", f.gauges)
+		}
+	}
+	if m := a.series[counters].get(Overflow).metric; m.absent() || m.value != 3 {
+		t.Error("the counters' overflow is not on /metrics")
+	}
+	if got := a.self.overflow[gauges].Value(); got != 2 {
+		t.Errorf("%v samples of gauges are counted as beyond the limit, want 2", got)
+	}
+}
+
 func TestABusyKeyLeavesTheOverflowOnceThereIsRoom(t *testing.T) {
 	t.Parallel()
 	a, other := aggregate(t, Config{MaxSeries: 1})
