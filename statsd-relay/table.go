@@ -175,10 +175,12 @@ func (t *table) link(h, n uint32) {
 // rebuild links all cells anew.
 func (t *table) rebuild(slots int) {
 	t.slots = make([]uint64, slots)
+	var raw []byte
 	t.each(func(n uint32, c *cell) {
-		name, tags := []byte(c.raw), []byte(nil)
+		raw = append(raw[:0], c.raw...)
+		name, tags := raw, []byte(nil)
 		if c.tagged {
-			name, tags, _ = bytes.Cut(name, []byte{aliasTags})
+			name, tags, _ = bytes.Cut(raw, []byte{aliasTags})
 		}
 		t.link(t.hash(c.class, name, tags), n)
 	})
