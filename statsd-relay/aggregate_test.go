@@ -101,6 +101,26 @@ func TestGaugesBeyondTheLimitTakeNoSeriesAndNoName(t *testing.T) {
 	}
 }
 
+func TestOneValueHasAllNumbersThoughItIsInASketch(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Percentiles: []float64{30, -5}, TimerMemory: 1}
+	a, s := aggregate(t, cfg)
+	s.take([]byte("exact:7|ms"))
+	for range 1023 { // a page's
+		s.take([]byte("t:1|ms|@0.5:1|ms"))
+	}
+	s.take([]byte("sketched:7|ms"))
+	names := map[string]string{}
+	for _, p := range a.flushed(time.Unix(10, 0)).timers {
+		for _, s := range p.stats {
+			names[p.key] += " " + s.name
+		}
+	}
+	if a.self.sketched.Value() == 0 || names["sketched"] != names["exact"] {
+		t.Errorf("of a value in a sketch there are%s, want%s", names["sketched"], names["exact"])
+	}
+}
+
 func TestABusyKeyLeavesTheOverflowOnceThereIsRoom(t *testing.T) {
 	t.Parallel()
 	a, other := aggregate(t, Config{MaxSeries: 1})
