@@ -39,6 +39,7 @@ type aggregator struct {
 	mu       sync.Mutex
 	shards   []*shard
 	series   [classes]index
+	nobody   series // has no key, is in no index, and never has a value
 	count    int
 	prefixes map[string]int // series by the first part of their names
 	stray    bool           // shards have cells that their series does not want any more
@@ -57,7 +58,7 @@ type aggregator struct {
 func newAggregator(cfg Config, self *self) *aggregator {
 	a := &aggregator{
 		cfg: cfg, self: self, pool: newPool(cfg.TimerMemory), seed: rand.Uint64(), prom: newExposition(cfg.Prometheus.rules),
-		prefixes: map[string]int{}, stamped: map[stamped]float64{},
+		prefixes: map[string]int{}, stamped: map[stamped]float64{}, nobody: series{class: gauges, dead: true},
 	}
 	a.summarise(cfg)
 	return a
@@ -242,7 +243,7 @@ func (s *series) join(members map[uint64]struct{}, limit int) (dropped int64) {
 }
 
 // find returns the series of a cell, a new one if there is none. Beyond a limit it
-// is its prefix's or its class's Overflow.
+// is its prefix's or its class's Overflow; of gauges, which are left out, nobody's.
 func (a *aggregator) find(c *cell) *series {
 	key := c.raw
 	if s := a.series[c.class].get(key); s != nil {
@@ -260,6 +261,9 @@ func (a *aggregator) find(c *cell) *series {
 		if s := a.series[c.class].get(key); s != nil {
 			return s
 		}
+	}
+	if c.class == gauges && (key != c.raw || key == Overflow) {
+		return &a.nobody
 	}
 	s := &series{key: key, class: c.class, plain: c.plain}
 	s.metric = a.prom.enter(key, c.class, c.plain)
@@ -390,7 +394,7 @@ func (a *aggregator) piece(at time.Time) *flush {
 
 // end adds the series' numbers to f and begins its next interval.
 func (a *aggregator) end(s *series, f *flush, now time.Time) {
-	if a.cfg.Expire > 0 && now.Sub(time.Unix(int64(s.seen), 0)) >= a.cfg.Expire {
+	if s.samples == 0 && a.cfg.Expire > 0 && now.Sub(time.Unix(int64(s.seen), 0)) >= a.cfg.Expire {
 		a.expire(s)
 		return
 	}

@@ -81,6 +81,89 @@ func TestRoomInTheShardsIsGivenBack(t *testing.T) {
 	})
 }
 
+func TestGaugesBeyondTheLimitTakeNoSeriesAndNoName(t *testing.T) {
+	t.Parallel()
+	a, s := aggregate(t, Config{MaxSeries: 2, Expire: -1})
+	other := a.newShard("tcp", &badLines{})
+	s.take([]byte("a:1|c\nb:1|c\ng:7|g\nc:3|c"))
+	other.take([]byte("h:7|g"))
+	for range 2 {
+		f := a.flushed(time.Unix(10, 0))
+		if len(f.gauges) != 0 || a.series[gauges].len() != 0 {
+			t.Errorf("the gauges %v are flushed, want none", f.gauges)
+		}
+	}
+	if m := a.series[counters].get(Overflow).metric; m.absent() || m.value != 3 {
+		t.Error("the counters' overflow is not on /metrics")
+	}
+	if got := a.self.overflow[gauges].Value(); got != 2 {
+		t.Errorf("%v samples of gauges are counted as beyond the limit, want 2", got)
+	}
+}
+
+func TestOneValueHasAllNumbersThoughItIsInASketch(t *testing.T) {
+	t.Parallel()
+	cfg := Config{Percentiles: []float64{30, -5}, TimerMemory: 1}
+	a, s := aggregate(t, cfg)
+	s.take([]byte("exact:7|ms"))
+	for range 1023 { // a page's
+		s.take([]byte("t:1|ms|@0.5:1|ms"))
+	}
+	s.take([]byte("sketched:7|ms"))
+	names := map[string]string{}
+	for _, p := range a.flushed(time.Unix(10, 0)).timers {
+		for _, s := range p.stats {
+			names[p.key] += " " + s.name
+		}
+	}
+	if a.self.sketched.Value() == 0 || names["sketched"] != names["exact"] {
+		t.Errorf("of a value in a sketch there are%s, want%s", names["sketched"], names["exact"])
+	}
+}
+
+func TestABusyKeyLeavesTheOverflowOnceThereIsRoom(t *testing.T) {
+	t.Parallel()
+	a, other := aggregate(t, Config{MaxSeries: 1})
+	s := a.newShard("tcp", &badLines{})
+	busy := func() { // it has samples whenever one looks
+		s.take([]byte("busy:1|c"))
+		a.flush(time.Now(), func(*flush) { s.take([]byte("busy:1|c")) })
+	}
+	other.take([]byte("first:1|c"))
+	busy()
+	busy()
+	if a.series[counters].get("busy") != nil {
+		t.Fatal("a second series is held where one may be")
+	}
+	cfg := a.cfg
+	cfg.MaxSeries = 10
+	a.configure(cfg)
+	busy()
+	busy()
+	if a.series[counters].get("busy") == nil {
+		t.Error("it still counts under the overflow after the limit was raised")
+	}
+}
+
+func TestWhatCameInTheIntervalIsFlushedHoweverSoonItExpires(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, s := aggregate(t, Config{Flush: 10 * time.Second, Expire: 5 * time.Second})
+		s.take([]byte("a:1|c"))
+		a.mu.Lock()
+		a.merge() // as a scrape at the interval's beginning does
+		a.mu.Unlock()
+		time.Sleep(9 * time.Second)
+		if f := a.flushed(time.Now()); len(f.counters) != 1 || f.counters[0].value != 1 {
+			t.Errorf("the flush has %v, want a of 1", f.counters)
+		}
+		time.Sleep(10 * time.Second)
+		if a.flushed(time.Now()); a.count != 0 {
+			t.Error("the series is held for longer than it may be idle")
+		}
+	})
+}
+
 func TestAnExpiredSeriesBeginsAnew(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -195,7 +195,10 @@ func (d *distribution) sketchStats(to []stat, ps []percentile, seconds float64) 
 }
 
 func (p percentile) appendBins(to []stat, bins []bin, n, total, totalSquares float64) []stat {
-	within := math.Floor(p.share*n + .5)
+	within := n
+	if n > 1 {
+		within = math.Floor(p.share*n + .5)
+	}
 	if within == 0 {
 		return to
 	}

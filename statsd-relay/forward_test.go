@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"addons/server/metrics"
 )
 
 // node is a relay that others forward to, with its health page.
@@ -473,6 +475,39 @@ func TestAConnectionThatBreaksIsMadeAnew(t *testing.T) {
 		stream.Close()
 		eventually(t, "it to be noticed", func() bool { return r.sinks[0].status().err != nil })
 	}
+}
+
+func TestAServerThatClosesWhatIsSilentIsNotDown(t *testing.T) {
+	t.Parallel()
+	tcp, err := net.Listen("tcp", local)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tcp.Close()
+	repeat := Repeat{To: []string{"tcp://" + tcp.Addr().String()}}
+	if err := repeat.complete(); err != nil {
+		t.Fatal(err)
+	}
+	r := newRepeater(repeat, newSelf(metrics.New(nil), Config{}), quiet())
+	r.peers[0].quiet = 10 * time.Millisecond
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() { ended <- r.run(ctx, ctx) }()
+	defer func() { cancel(); <-ended }()
+	r.take([]byte("a:1|c\n"))
+	for range 3 {
+		stream, err := tcp.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the connection to be well", func() bool { return r.status().err == nil })
+		stream.Close()
+		eventually(t, "it to be noticed", func() bool { return r.status().err != nil })
+	}
+	if _, err := tcp.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the server to be well, though nothing is sent", func() bool { return r.status().err == nil })
 }
 
 // admin is the admin port of a statsd, which says what health says.

@@ -29,7 +29,7 @@ const packetSize = 1432
 const (
 	peerTimeout = time.Second            // to connect, for a check, and for each batch to be taken by the kernel
 	peerRetry   = 250 * time.Millisecond // between attempts, at the most
-	peerQuiet   = 10 * time.Second       // between words about one peer in the log
+	peerQuiet   = 10 * time.Second       // between words about one peer in the log, and attempts while nothing waits
 	peerBatch   = 64                     // packets of one sendmmsg
 )
 
@@ -225,6 +225,7 @@ type peer struct {
 	reroute func([]*packet) // nil: what waits goes on waiting
 	metrics peerMetrics
 	sent    atomic.Int64 // packets
+	quiet   time.Duration
 
 	conn     net.Conn
 	hungUp   <-chan struct{} // conn is TCP, and the other side has closed it
@@ -245,7 +246,7 @@ type peerMetrics struct {
 }
 
 func newPeer(t target, sink *peerSink, queue int64, self *self, log *slog.Logger) *peer {
-	p := &peer{target: t, sink: sink, log: log, out: newOutbox(queue), messages: make([]ipv4.Message, peerBatch), up: true, metrics: peerMetrics{
+	p := &peer{target: t, sink: sink, log: log, out: newOutbox(queue), quiet: peerQuiet, messages: make([]ipv4.Message, peerBatch), up: true, metrics: peerMetrics{
 		sent: self.peerLines.With(sink.name, t.address, "sent"), dropped: self.peerLines.With(sink.name, t.address, "dropped"),
 		bytes: self.sinkBytes.With(sink.name), connectErrors: self.sinkErrors.With(sink.name, "connect"), writeErrors: self.sinkErrors.With(sink.name, "write"),
 		queue: self.peerQueue.With(sink.name, t.address), up: self.peerUp.With(sink.name, t.address),
@@ -296,6 +297,8 @@ func (p *peer) run(ctx, drain context.Context) {
 			case <-p.hungUp:
 				p.hangUp()
 				p.note(errHungUp)
+			case <-p.again():
+				p.note(p.connect(drain))
 			case <-ctx.Done():
 			}
 		}
@@ -304,6 +307,18 @@ func (p *peer) run(ctx, drain context.Context) {
 	for _, pk := range batch {
 		p.drop(pk)
 	}
+}
+
+// again is when a peer that is away is to be tried though nothing waits for it: servers
+// close what is silent, and are well all the same. It is nil for never; over UDP nothing
+// can be found out.
+func (p *peer) again() <-chan time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.network != "tcp" || p.conn != nil || p.lastErr == nil {
+		return nil
+	}
+	return time.After(p.quiet)
 }
 
 // rest waits before another attempt.
@@ -326,11 +341,8 @@ func (p *peer) settle(batch []*packet) {
 // send sends batch, over a new connection if there is none. It returns what is
 // to be tried again after an error.
 func (p *peer) send(ctx context.Context, batch []*packet) (rest []*packet, err error) {
-	if p.conn == nil {
-		if err := p.dial(ctx); err != nil {
-			p.metrics.connectErrors.Inc()
-			return batch, err
-		}
+	if err := p.connect(ctx); err != nil {
+		return batch, err
 	}
 	if err := p.conn.SetWriteDeadline(time.Now().Add(peerTimeout)); err != nil {
 		return batch, err
@@ -346,9 +358,14 @@ func (p *peer) send(ctx context.Context, batch []*packet) (rest []*packet, err e
 	return rest, err
 }
 
-func (p *peer) dial(ctx context.Context) error {
+// connect makes a connection if there is none.
+func (p *peer) connect(ctx context.Context) error {
+	if p.conn != nil {
+		return nil
+	}
 	conn, err := (&net.Dialer{Timeout: peerTimeout}).DialContext(ctx, p.network, p.address)
 	if err != nil {
+		p.metrics.connectErrors.Inc()
 		return err
 	}
 	p.conn = conn

@@ -157,13 +157,14 @@ func (a *aggregator) shown() (types, prefixes []seriesCount, top []keyRate) {
 	for c := range a.series {
 		types = append(types, seriesCount{class(c).String(), a.series[c].len()})
 	}
+	order := func(x, y seriesCount) int { return cmp.Or(cmp.Compare(y.Count, x.Count), strings.Compare(x.Of, y.Of)) }
 	for prefix, n := range a.prefixes {
-		prefixes = append(prefixes, seriesCount{prefix, n})
+		one := seriesCount{prefix, n}
+		if at, _ := slices.BinarySearchFunc(prefixes, one, order); at < prefixesShown {
+			prefixes = slices.Insert(prefixes[:min(len(prefixes), prefixesShown-1)], at, one)
+		}
 	}
-	slices.SortFunc(prefixes, func(x, y seriesCount) int {
-		return cmp.Or(cmp.Compare(y.Count, x.Count), strings.Compare(x.Of, y.Of))
-	})
-	return types, prefixes[:min(len(prefixes), prefixesShown)], a.top
+	return types, prefixes, a.top
 }
 
 // badCounts are those that are not zero, the greatest first.

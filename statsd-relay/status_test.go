@@ -2,6 +2,8 @@ package relay
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -119,5 +121,23 @@ func TestTheStatusPageBeginsWithTheSettingsThatAreNotTheDefaults(t *testing.T) {
 		if got := strings.Join(changed, " "); got != c.want {
 			t.Errorf("%q is not the default, want %q", got, c.want)
 		}
+	}
+}
+
+func TestTheStatusPageHasTheBeginningsOfNamesWithTheMostSeries(t *testing.T) {
+	t.Parallel()
+	a, s := aggregate(t, Config{})
+	for i := range 50 {
+		for n := range 1 + i/2 {
+			s.take(fmt.Appendf(nil, "p%02d.%d:1|c", i, n))
+		}
+	}
+	_, got, _ := a.shown()
+	var want []seriesCount
+	for i := 48; len(want) < prefixesShown; i -= 2 {
+		want = append(want, seriesCount{fmt.Sprintf("p%02d", i), 1 + i/2}, seriesCount{fmt.Sprintf("p%02d", i+1), 1 + i/2})
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("they are %v, want %v", got, want)
 	}
 }

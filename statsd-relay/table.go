@@ -175,10 +175,12 @@ func (t *table) link(h, n uint32) {
 // rebuild links all cells anew.
 func (t *table) rebuild(slots int) {
 	t.slots = make([]uint64, slots)
+	var raw []byte
 	t.each(func(n uint32, c *cell) {
-		name, tags := []byte(c.raw), []byte(nil)
+		raw = append(raw[:0], c.raw...)
+		name, tags := raw, []byte(nil)
 		if c.tagged {
-			name, tags, _ = bytes.Cut(name, []byte{aliasTags})
+			name, tags, _ = bytes.Cut(raw, []byte{aliasTags})
 		}
 		t.link(t.hash(c.class, name, tags), n)
 	})
@@ -195,8 +197,10 @@ func (t *table) each(f func(n uint32, c *cell)) {
 }
 
 // sweep forgets the cells of series that have ended or that never came to be, and
-// their aliases; not those that have samples.
+// their aliases; not those that have samples, of which the latter are to look for their
+// series again, for there may be room now.
 func (t *table) sweep() {
+	before := t.cells + t.aliases
 	gone := func(c *cell) bool {
 		s := c.series
 		return c.data[0].samples == 0 && c.data[1].samples == 0 && (s == nil || s.dead || s.key != c.raw)
@@ -208,11 +212,18 @@ func (t *table) sweep() {
 		}
 	})
 	t.each(func(n uint32, c *cell) {
-		if c.alias == 0 && gone(c) {
+		switch {
+		case c.alias != 0:
+		case gone(c):
 			t.forget(n, c)
 			t.cells--
+		case c.series != nil && c.series.key != c.raw:
+			c.series = nil
 		}
 	})
+	if t.cells+t.aliases == before {
+		return
+	}
 	slots := 64
 	for t.cells+t.aliases > most(slots) {
 		slots *= 2
