@@ -32,6 +32,7 @@ type meter struct {
 	queries   *metrics.HistogramVec
 	active    *metrics.Gauge
 	responses [600]*metrics.Counter // by status
+	measured  *metrics.CounterVec   // by page
 }
 
 func newMeter(reg *metrics.Registry) *meter {
@@ -59,6 +60,10 @@ func newMeter(reg *metrics.Registry) *meter {
 		}).With(),
 	}
 	m.countResponses(reg)
+	m.measured = reg.Counter(metrics.Desc{
+		Name: "addons_measured_pages_total", Help: "Pages served with the script that measures them: as many beacons could come.",
+		Labels: []metrics.Label{metrics.L("page", Pages()...)},
+	})
 	return m
 }
 

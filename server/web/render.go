@@ -157,6 +157,9 @@ func (w *Web) draw(c *gin.Context, name string, p *page) ([]byte, error) {
 	if err := w.templates[name].Execute(&b, p); err != nil {
 		return nil, fmt.Errorf("template %s: %w", name, err)
 	}
+	if w.Measured() {
+		w.meter.measured.With(p.Name).Inc()
+	}
 	return b.Bytes(), nil
 }
 

@@ -554,3 +554,33 @@ func TestNoAddonsAreNoError(t *testing.T) {
 		}
 	}
 }
+
+func TestPagesThatCarryTheScriptAreCounted(t *testing.T) {
+	t.Parallel()
+	p := start(t, nightReader())
+	etag := p.get("/en-US/firefox/").Header.Get("ETag")
+	for _, path := range []string{"/en-US/firefox/", "/en-US/firefox/search/?q=x", "/en-US/firefox/nowhere/", "/api/v5/addons/search/"} {
+		p.get(path, "If-None-Match", etag) // a page that has not changed is shown too
+	}
+	if diff := cmp.Diff(map[string]float64{"home": 2, "search": 1, "error": 1}, samples(t, p.reg, "addons_measured_pages_total")); diff != "" {
+		t.Error(diff)
+	}
+	bare := start(t, nightReader(), func(c *web.Config) { c.Beacon = nil })
+	bare.get("/en-US/firefox/")
+	if got := samples(t, bare.reg, "addons_measured_pages_total"); len(got) > 0 {
+		t.Errorf("without the script %v are counted", got)
+	}
+}
+
+func TestAPageIsFoundByItsPath(t *testing.T) {
+	t.Parallel()
+	of := web.PageOf()
+	for path, want := range map[string]string{
+		"/en-US/firefox/": "home", "/de/android/search/": "search", "/fr/firefox/addon/night-reader/": "addon",
+		"/fr/firefox/addon/night-reader/versions/": "versions", "/fr/firefox/addon//": "", "/": "", "": "", "/api/v5/addons/search/": "", "x": "",
+	} {
+		if got := of(path); got != want {
+			t.Errorf("%q is %q, want %q", path, got, want)
+		}
+	}
+}
