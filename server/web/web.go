@@ -68,7 +68,8 @@ func New(c Config) (http.Handler, error) {
 			return nil, err
 		}
 	}
-	w := &Web{Config: c, meter: newMeter(c.Registry), headers: securityHeaders(base.Scheme == "https")}
+	w := &Web{Config: c, meter: newMeter(c.Registry)}
+	w.headers = w.securityHeaders(base.Scheme == "https")
 	if w.assets, err = buildAssets(c.Script); err != nil {
 		return nil, err
 	}

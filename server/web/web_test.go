@@ -565,8 +565,13 @@ func TestPagesThatCarryTheScriptAreCounted(t *testing.T) {
 	if diff := cmp.Diff(map[string]float64{"home": 2, "search": 1, "error": 1}, samples(t, p.reg, "addons_measured_pages_total")); diff != "" {
 		t.Error(diff)
 	}
+	if csp := p.get("/en-US/firefox/").Header.Get("Content-Security-Policy"); !strings.HasSuffix(csp, "; report-uri /rum") {
+		t.Errorf("what the policy keeps from happening is not reported: %s", csp)
+	}
 	bare := start(t, nightReader(), func(c *web.Config) { c.Beacon = nil })
-	bare.get("/en-US/firefox/")
+	if csp := bare.get("/en-US/firefox/").Header.Get("Content-Security-Policy"); strings.Contains(csp, "report") {
+		t.Errorf("a policy reports to nobody: %s", csp)
+	}
 	if got := samples(t, bare.reg, "addons_measured_pages_total"); len(got) > 0 {
 		t.Errorf("without the script %v are counted", got)
 	}
