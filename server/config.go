@@ -42,6 +42,9 @@ type Config struct {
 	// Beacons is where the site hands browsers' beacons on to when there is no
 	// relay in this process: a statsd-relay's --beacons address, http://host:port. "" takes none.
 	Beacons string
+	// BeaconSample is the share of page views that send a beacon, up to 1; 0 is 1, and
+	// negative is none: then no page carries the script and no beacon is taken.
+	BeaconSample float64
 	// BeaconOrigins are other sites whose pages may send beacons, as https://shop.example.
 	BeaconOrigins []string
 	// Proxies are those before the site: their X-Forwarded-For is believed.

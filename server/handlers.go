@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -177,7 +178,7 @@ func (s *Server) pages() (http.Handler, error) {
 		Registry: s.registry, Faults: s.faults, Health: s.checks, Version: s.config.Version, Log: s.log, Debug: s.config.Debug, Drills: s.config.Drills,
 	}
 	if beacon != nil {
-		config.Script = rum.Script()
+		config.Script, config.Sample = rum.Script(), cmp.Or(s.config.BeaconSample, 1)
 	}
 	return web.New(config)
 }
@@ -185,6 +186,12 @@ func (s *Server) pages() (http.Handler, error) {
 // beacon takes the browsers' measurements: here when the relay is, else by
 // handing them on to the relay, so that pages always send to their own origin.
 func (s *Server) beacon() (http.Handler, error) {
+	if s.config.BeaconSample < 0 {
+		return nil, nil
+	}
+	if s.config.BeaconSample > 1 {
+		return nil, fmt.Errorf("--beacon-sample %v: it is a share, from 0 to 1", s.config.BeaconSample)
+	}
 	networks := rum.NewNetworks(s.config.Proxies)
 	if s.relay != nil {
 		s.beacons = rum.NewHandler(rum.Config{Pages: web.Pages(), PageOf: web.PageOf(), Origins: s.config.BeaconOrigins, Networks: networks}, s.relay.Registerer(), s.relay, s.log)

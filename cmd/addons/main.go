@@ -88,6 +88,7 @@ type siteFlags struct {
 	BaseURL string         `help:"Scheme and host by which the world knows the site, as https://addons.example.org." name:"base-url" env:"ADDONS_BASE_URL"`
 	Drain   time.Duration  `help:"Wait between \"not ready\" and closing, for a load balancer to notice." default:"0s" env:"ADDONS_DRAIN"`
 	Proxies []netip.Prefix `help:"Networks of proxies before the site, as 10.0.0.0/8, whose X-Forwarded-For is believed: beacons are bounded by who sends them." placeholder:"CIDR" env:"ADDONS_PROXIES"`
+	Sampled float64        `help:"Share of page views that send a beacon; 0: none, and none is taken." name:"beacon-sample" default:"1" env:"ADDONS_BEACON_SAMPLE"`
 	Origins []string       `help:"Other sites whose pages may send beacons, as https://shop.example." name:"beacon-origins" placeholder:"ORIGIN" env:"ADDONS_BEACON_ORIGINS"`
 	Debug   bool           `help:"Show at the foot of each page what it cost." env:"ADDONS_DEBUG"`
 	Drills  bool           `help:"Serve /__drill__/panic, which fails on purpose: to see that errors are counted, reported and alerted." env:"ADDONS_DRILLS"`
@@ -95,7 +96,10 @@ type siteFlags struct {
 
 func (f siteFlags) apply(c *server.Config) {
 	c.Site, c.Public, c.BaseURL, c.Drain, c.Debug, c.Drills = true, f.Public, f.BaseURL, f.Drain, f.Debug, f.Drills
-	c.Proxies, c.BeaconOrigins = f.Proxies, f.Origins
+	c.Proxies, c.BeaconOrigins, c.BeaconSample = f.Proxies, f.Origins, f.Sampled
+	if f.Sampled == 0 {
+		c.BeaconSample = -1
+	}
 }
 
 // adminFlag is the address of the operators' pages.

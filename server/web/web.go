@@ -29,6 +29,7 @@ type Config struct {
 	Update   *update.Service
 	Beacon   http.Handler // takes what the browsers measured, at /rum; nil: not measured
 	Script   rum.Asset    // the browser's side of Beacon; without a name, pages carry none
+	Sample   float64      // share of page views that send
 	BaseURL  string       // scheme and host that the world sees, no slash at the end
 	Registry *metrics.Registry
 	Faults   *fault.Recorder // nil: panics and errors are logged and counted

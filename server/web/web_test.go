@@ -557,7 +557,7 @@ func TestNoAddonsAreNoError(t *testing.T) {
 
 func TestPagesThatCarryTheScriptAreCounted(t *testing.T) {
 	t.Parallel()
-	p := start(t, nightReader())
+	p := start(t, nightReader(), func(c *web.Config) { c.Sample = .25 })
 	etag := p.get("/en-US/firefox/").Header.Get("ETag")
 	for _, path := range []string{"/en-US/firefox/", "/en-US/firefox/search/?q=x", "/en-US/firefox/nowhere/", "/api/v5/addons/search/"} {
 		p.get(path, "If-None-Match", etag) // a page that has not changed is shown too
@@ -567,6 +567,10 @@ func TestPagesThatCarryTheScriptAreCounted(t *testing.T) {
 	}
 	if csp := p.get("/en-US/firefox/").Header.Get("Content-Security-Policy"); !strings.HasSuffix(csp, "; report-uri /rum") {
 		t.Errorf("what the policy keeps from happening is not reported: %s", csp)
+	}
+	body, err := io.ReadAll(p.get("/en-US/firefox/").Body)
+	if err != nil || !strings.Contains(string(body), `data-sample="0.25"`) {
+		t.Errorf("the page does not say which share of views is to send: %v", err)
 	}
 	bare := start(t, nightReader(), func(c *web.Config) { c.Beacon = nil })
 	if csp := bare.get("/en-US/firefox/").Header.Get("Content-Security-Policy"); strings.Contains(csp, "report") {
