@@ -322,12 +322,15 @@ func Device(userAgent string) string {
 	return "desktop"
 }
 
-// Connection is the Network Information API's effective type, "unknown" for any other word.
+// connections are the Network Information API's effective types.
 // https://wicg.github.io/netinfo/#effectiveconnectiontype-enum
+var connections = []string{"slow-2g", "2g", "3g", "4g"}
+
+// Connection is one of these, "unknown" for any other word. It is a string of our own: the
+// client's is a piece of its beacon, which would be kept whole for it.
 func Connection(effectiveType string) string {
-	switch effectiveType {
-	case "slow-2g", "2g", "3g", "4g":
-		return effectiveType
+	if i := slices.Index(connections, effectiveType); i >= 0 {
+		return connections[i]
 	}
 	return "unknown"
 }

@@ -39,7 +39,7 @@ type update struct {
 const (
 	quietTime = 30 * time.Second
 	keepTime  = 30 * time.Minute
-	mostIDs   = 100_000 // some 200 bytes each
+	mostIDs   = 65_536 // some 240 bytes each: 15 MiB
 )
 
 func newUpdates(emit func(*update), late func()) *updates {
