@@ -26,7 +26,7 @@ var floors = [][]string{
 	{"server/store", "server/file", "server/cache", "server/search", "server/xpi", "server/amo", "server/health", "statsd-relay", "statsd-relay/prom", "statsd-relay/tsdb", "statsd-relay/tsdb/expr", "dashboards/console"},
 	{"server/task", "server/update", "server/load", "alerts", "dashboards"},
 	{"server/site", "dashboards/lint"},
-	{"server/web", "server/ops"},
+	{"server/web", "server/ops", "server/views"},
 	{"server"},
 	{"cmd/addons", "cmd/statsd-relay", "cmd/relaybench", "cmd/engines"},
 }

@@ -54,6 +54,9 @@ type Config struct {
 	// PerSecond is how many beacons are decoded a second at the most, and at once;
 	// 0 is 5,000.
 	PerSecond int
+	// Views gets each page view of the site's own script that was fetched; nil: nobody
+	// looks at single ones. It must not block.
+	Views func(View)
 	// Networks bounds each sender's network; nil bounds none.
 	Networks *Networks
 }
@@ -270,6 +273,9 @@ func (h *Handler) record(b Beacon, page, device string) {
 		} else {
 			h.settled(&one)
 		}
+	}
+	if h.cfg.Views != nil && b.Format == own && b.Nav != nil && b.Nav.ResponseStart > 0 {
+		h.cfg.Views(View{time.Now(), page, device, kind, NavigationType(b.Nav.Type), b.Trace(), samples, *b.Nav})
 	}
 	h.metrics.count(b, page)
 	if b.Extra {

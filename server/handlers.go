@@ -21,6 +21,7 @@ import (
 	"addons/rum"
 	"addons/server/ops"
 	"addons/server/update"
+	"addons/server/views"
 	"addons/server/web"
 	"addons/statsd-relay/prom"
 	"addons/statsd-relay/tsdb"
@@ -106,13 +107,26 @@ func (s *Server) operators() (http.Handler, error) {
 		Gatherer: s.registry.Prometheus(), Health: s.checks, Faults: s.faults, Version: s.config.Version,
 		Ready: func() bool { return !s.draining.Load() }, Facts: s.facts(), Log: s.log,
 	}
+	var links []console.Link
 	if client != nil {
-		links := []console.Link{{Name: "Dashboards", Path: "/dashboards/"}, {Name: "Alerts", Path: "/alerts/"}}
-		nav := ops.Navigation(links...)
-		config.Parts = []ops.Part{
-			{Link: links[0], Handler: dashboards.New(client, console.New(links[0].Path, nav), dashboards.Interval(s.scrapeInterval()))},
-			{Link: links[1], Handler: alerts.New(client, console.New(links[1].Path, nav))},
+		links = append(links, console.Link{Name: "Dashboards", Path: "/dashboards/"}, console.Link{Name: "Alerts", Path: "/alerts/"})
+	}
+	if s.views != nil {
+		links = append(links, console.Link{Name: "Page views", Path: "/views/"})
+	}
+	nav := ops.Navigation(links...)
+	for _, l := range links {
+		frame := console.New(l.Path, nav)
+		var h http.Handler
+		switch l.Path {
+		case "/dashboards/":
+			h = dashboards.New(client, frame, dashboards.Interval(s.scrapeInterval()))
+		case "/alerts/":
+			h = alerts.New(client, frame)
+		default:
+			h = views.New(s.views, frame)
 		}
+		config.Parts = append(config.Parts, ops.Part{Link: l, Handler: h})
 	}
 	return ops.New(config), nil
 }
@@ -179,6 +193,7 @@ func (s *Server) pages() (http.Handler, error) {
 	}
 	if beacon != nil {
 		config.Script, config.Sample = rum.Script(), cmp.Or(s.config.BeaconSample, 1)
+		config.Recent = s.recent
 	}
 	return web.New(config)
 }
@@ -194,7 +209,7 @@ func (s *Server) beacon() (http.Handler, error) {
 	}
 	networks := rum.NewNetworks(s.config.Proxies)
 	if s.relay != nil {
-		s.beacons = rum.NewHandler(rum.Config{Pages: web.Pages(), PageOf: web.PageOf(), Origins: s.config.BeaconOrigins, Networks: networks}, s.relay.Registerer(), s.relay, s.log)
+		s.beacons = rum.NewHandler(rum.Config{Pages: web.Pages(), PageOf: web.PageOf(), Origins: s.config.BeaconOrigins, Networks: networks, Views: s.views.Add}, s.relay.Registerer(), s.relay, s.log)
 		return s.beacons, nil
 	}
 	if s.config.Beacons == "" {

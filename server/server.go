@@ -25,6 +25,7 @@ import (
 	"addons/server/site"
 	"addons/server/store"
 	"addons/server/task"
+	"addons/server/views"
 	"addons/statsd-relay"
 	"addons/statsd-relay/tsdb"
 )
@@ -53,6 +54,8 @@ type Server struct {
 	tsdb     *tsdb.DB
 	notifier *alerts.Notifier // nil: nobody is told
 	beacons  *rum.Handler     // nil: not taken here
+	recent   *metrics.Recent  // what pages have cost, for views; nil: nobody looks
+	views    *views.Store     // single page views; nil: beacons are not taken here
 
 	public, admin, relayHTTP net.Listener
 	base                     string // URL of the site
@@ -122,6 +125,10 @@ func (s *Server) relayAddress() string {
 	return s.config.Relay.HTTP
 }
 
+// recentRequests are kept for the page views that tell of them: a view's beacon comes
+// when its visitor leaves, at 20 pages a second three minutes later at the most.
+const recentRequests = 4096
+
 // openRelay binds the sidecar's sockets, so that no statsd line of this process is lost.
 func (s *Server) openRelay(context.Context) error {
 	c := s.config.Relay
@@ -136,6 +143,10 @@ func (s *Server) openRelay(context.Context) error {
 		return err
 	}
 	s.relay = r
+	if s.config.Site && s.config.BeaconSample >= 0 {
+		s.recent = metrics.NewRecent(recentRequests)
+		s.views = views.NewStore(s.recent)
+	}
 	s.opened.pushPlain("relay", r.Close)
 	return nil
 }

@@ -138,7 +138,11 @@ func (h *Histogram) Observe(ctx context.Context, d time.Duration) {
 		}
 	}
 	if h.span != "" {
-		From(ctx).Add(h.span, d)
+		l := From(ctx)
+		l.Add(h.span, d)
+		if len(h.keys) > 0 {
+			l.work(h.keys[0], d)
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ type Ledger struct {
 
 	mu    sync.Mutex
 	spans []Span
+	works []Work
 }
 
 // Span is one kind of work within a request.
@@ -83,6 +84,37 @@ func (l *Ledger) Add(name string, d time.Duration) {
 	}
 	l.spans[i].Count++
 	l.spans[i].Total += d
+}
+
+// work adds one piece of work by its name.
+func (l *Ledger) work(name string, d time.Duration) {
+	if l == nil || name == "" {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.IndexFunc(l.works, func(w Work) bool { return w.Name == name })
+	if i < 0 {
+		if len(l.works) == maxWorks {
+			return
+		}
+		l.works = append(l.works, Work{Name: name})
+		i = len(l.works) - 1
+	}
+	w := &l.works[i]
+	w.Count++
+	w.Total += d
+	w.Longest = max(w.Longest, d)
+}
+
+// Works returns the work so far, by name, in the order of first use.
+func (l *Ledger) Works() []Work {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.works)
 }
 
 // Spans returns a copy of what was spent, in the order of first use.

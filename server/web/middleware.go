@@ -98,6 +98,9 @@ func (w *Web) observe(ctx context.Context, rec *record, method string) {
 	rec.endpoint.size.Record(context.Background(), float64(rec.size))
 	rec.endpoint.queries.Record(context.Background(), float64(rec.ledger.Count("db")))
 	w.meter.response(status).Inc()
+	if rec.endpoint.page != "" {
+		w.Recent.Keep(rec.ledger, rec.endpoint.pattern, rec.start)
+	}
 }
 
 // WriteHeader notes the status, and tells the browser what the answer cost:

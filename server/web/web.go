@@ -27,10 +27,11 @@ import (
 type Config struct {
 	Site     *site.Site
 	Update   *update.Service
-	Beacon   http.Handler // takes what the browsers measured, at /rum; nil: not measured
-	Script   rum.Asset    // the browser's side of Beacon; without a name, pages carry none
-	Sample   float64      // share of page views that send
-	BaseURL  string       // scheme and host that the world sees, no slash at the end
+	Beacon   http.Handler    // takes what the browsers measured, at /rum; nil: not measured
+	Script   rum.Asset       // the browser's side of Beacon; without a name, pages carry none
+	Sample   float64         // share of page views that send
+	Recent   *metrics.Recent // keeps what pages have cost; nil: nobody looks
+	BaseURL  string          // scheme and host that the world sees, no slash at the end
 	Registry *metrics.Registry
 	Faults   *fault.Recorder // nil: panics and errors are logged and counted
 	Health   *health.Checks  // nil: the heartbeat always passes

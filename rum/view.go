@@ -1,0 +1,37 @@
+package rum
+
+import "time"
+
+// View is one page view of the site's own script, for who looks at single ones. It
+// says nothing of the visitor.
+type View struct {
+	At                             time.Time // when its beacon came
+	Page, Device, Connection, Type string
+	Trace                          string // of the page's response; "" if it is not known
+	Samples                        []Sample
+	Nav                            Navigation
+}
+
+// good are the greatest values that are good: milliseconds, CLS without unit.
+// https://web.dev/articles/vitals
+var good = map[string]float64{"lcp": 2500, "inp": 200, "cls": .1, "fcp": 1800, "ttfb": 800}
+
+// NotGood are the vitals that are worse than good.
+func (v View) NotGood() (all []Sample) {
+	for _, s := range v.Samples {
+		if limit, ok := good[s.Vital]; ok && s.Value > limit {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// Vital returns a vital, false if it was not measured.
+func (v View) Vital(name string) (value float64, ok bool) {
+	for _, s := range v.Samples {
+		if s.Vital == name {
+			return s.Value, true
+		}
+	}
+	return 0, false
+}
