@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"database/sql"
+	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,4 +84,64 @@ func TestABrowserWalksTheSiteAndItsBeaconsArriveInBothStores(t *testing.T) {
 	eventually(t, "the same in Graphite", func() bool {
 		return sumOf(t, graphite, prefix+".timers.rum.home.ttfb.count") == p.prometheus(`sum(rum_web_vital_ttfb_seconds_count{page="home"})`)
 	})
+}
+
+func TestASlowQueryIsFoundFromThePageThatItMadeSlow(t *testing.T) {
+	ctx := browser(t)
+	mysql, database := enginetest.URL(t, "MYSQL"), own("slow_")
+	createDatabase(t, mysql, database)
+	p := start(t, t.TempDir(), "ready", "--database", mysql+database)
+	do := func(steps ...chromedp.Action[chromedp.Void]) {
+		t.Helper()
+		if err := chromedp.Do(ctx, steps...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do(chromedp.Navigate(p.url("/en-US/firefox/")), chromedp.WaitVisible("h1"))
+
+	// Whoever reads the add-ons waits for this lock.
+	release := lockTable(t, mysql, database+".addons")
+	time.AfterFunc(1500*time.Millisecond, release)
+	do(chromedp.Click("main a[href*='/addon/']"), chromedp.WaitVisible("a[href*='/downloads/']"))
+	do(chromedp.Navigate("about:blank"))
+
+	explorer := p.addresses["operators"] + "/views/"
+	eventually(t, "the view of the add-on's page", func() bool {
+		_, list := p.get(explorer + "?page=addon")
+		return strings.Contains(list, "badge bad")
+	})
+	do(chromedp.Navigate(explorer+"?page=addon"), chromedp.Click("tbody a"), chromedp.WaitVisible(".why"))
+	why := ask(t, ctx, chromedp.Text(".why"))
+	if !strings.Contains(why, "of which db.mysql.") {
+		t.Errorf("the explorer says %q", why)
+	}
+	if wide := ask(t, ctx, chromedp.Evaluate[int](`document.documentElement.scrollWidth - innerWidth`)); wide > 0 {
+		t.Errorf("the explorer's page is %d px too wide", wide)
+	}
+}
+
+// lockTable has every reader of a table wait until release.
+func lockTable(t *testing.T, rawURL, table string) (release func()) {
+	t.Helper()
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := sql.Open("mysql", u.User.Username()+"@tcp("+u.Host+")/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := server.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.ExecContext(t.Context(), "LOCK TABLES "+table+" WRITE"); err != nil {
+		t.Fatal(err)
+	}
+	release = sync.OnceFunc(func() {
+		conn.Close()
+		server.Close()
+	})
+	t.Cleanup(release)
+	return release
 }
