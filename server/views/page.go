@@ -35,7 +35,7 @@ type Handler struct {
 func New(s *Store, c *console.Console) *Handler {
 	h := &Handler{store: s, console: c, style: console.NewAsset(c.Base()+"assets/", "views.css", style), mux: http.NewServeMux()}
 	h.pages = template.Must(template.New("").Funcs(template.FuncMap{
-		"ms":    func(v float64) string { return strconv.FormatFloat(v, 'f', 0, 64) },
+		"ms":    number,
 		"ago":   func(t time.Time) string { return time.Since(t).Round(time.Second).String() + " ago" },
 		"at":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"span":  millis,
@@ -52,6 +52,14 @@ func New(s *Store, c *console.Console) *Handler {
 }
 
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
+
+// number is milliseconds for people: below ten with a tenth.
+func number(ms float64) string {
+	if ms < 9.95 {
+		return strconv.FormatFloat(ms, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(ms, 'f', 0, 64)
+}
 
 // shown is a vital of a view as the pages show it: its text, and a badge's class.
 type shown struct{ Text, Class string }

@@ -150,7 +150,11 @@ func (v *view) why() string {
 		return fmt.Sprintf("%.0f ms passed between request and first byte, of which the server worked %.0f: the network is slow, or a proxy.", wait, millis(v.Request.Took))
 	}
 	if w := longest(v.Request.Works); w != nil && w.Total > v.Request.Took/3 {
-		return fmt.Sprintf("The server worked %.0f ms, of which %s took %.0f in %d calls.", millis(v.Request.Took), w.Name, millis(w.Total), w.Count)
+		calls := "one call"
+		if w.Count > 1 {
+			calls = fmt.Sprint(w.Count, " calls")
+		}
+		return fmt.Sprintf("The server worked %.0f ms, of which %s took %.0f in %s.", millis(v.Request.Took), w.Name, millis(w.Total), calls)
 	}
 	return fmt.Sprintf("The server worked %.0f ms, mostly without waiting for a query.", millis(v.Request.Took))
 }

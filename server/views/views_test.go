@@ -56,7 +56,7 @@ func TestASlowViewLeadsToItsQuery(t *testing.T) {
 	for _, path := range []string{"/views/1", "/views/trace/" + trace} {
 		status, page := get(t, h, path)
 		for _, want := range []string{
-			"The server worked 2500 ms, of which db.sqlite.addon_by_slug took 2250 in 1 calls.", "<code>/:locale/:app/addon/:addon/</code> took 2500 ms · db 2300 ms in 3",
+			"The server worked 2500 ms, of which db.sqlite.addon_by_slug took 2250 in one call.", "<code>/:locale/:app/addon/:addon/</code> took 2500 ms · db 2300 ms in 3",
 			"<code>db.sqlite.addon_by_slug</code>", `<rect class="server"`, "<code>db.sqlite._b_</code>", "trace <code>" + trace,
 		} {
 			if status != 200 || !strings.Contains(page, want) {
