@@ -3,7 +3,7 @@ GO ?= go
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
 LDFLAGS := -X main.commit=$(COMMIT)
 
-.PHONY: run test soak-relay weather quick lint fuzz bench-relay generate build
+.PHONY: run test soak-relay weather quick lint fuzz bench-relay bench-rum generate build
 
 run: ## the whole platform on http://localhost:8000
 	$(GO) run -ldflags "$(LDFLAGS)" ./cmd/addons
@@ -39,6 +39,9 @@ fuzz: ## every fuzz target in turn, FUZZTIME each
 bench-relay: ## statsd-relay side by side with statsd, statsd_exporter, gostatsd
 	@mkdir -p bin
 	$(GO) run ./cmd/relaybench -json bin/bench-relay.json $(BENCH)
+
+bench-rum: ## what a beacon costs, and how many a second
+	$(GO) test ./rum -run '^$$' -bench . -benchtime 5s
 
 generate: ## METRICS.md, the built browser script, golden files
 	$(GO) generate ./...
