@@ -62,7 +62,7 @@ func listenHeirs(path string, in *handover.Inherited) (*net.UnixListener, socket
 		if err != nil {
 			return nil, socketFile{}, fmt.Errorf("statsd-relay: inherit %s: %w", all[0].Name, err)
 		}
-		return l.(*net.UnixListener), newSocketFile(path), nil
+		return l.(*net.UnixListener), inheritedFile(path, in), nil
 	}
 	return listenUnix(path, 0o600)
 }

@@ -414,6 +414,41 @@ func TestASuccessorThatFailsLeavesThePredecessorRunning(t *testing.T) {
 
 func unprepared(io.Reader) error { return nil }
 
+func TestASuccessorThatFailsLeavesThePredecessorItsFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := Config{Flush: time.Hour, Listen: Listen{Unixgram: filepath.Join(dir, "gram"), Unix: filepath.Join(dir, "stream")}}
+	relays := succession(t)
+	relays.succeed(cfg)
+	bad := cfg
+	bad.Handover = relays.cfg.Handover
+	bad.Graphite = Graphite{Addresses: []string{"127.0.0.1:2003"}, Spool: Spool{Dir: "/dev/null/spool"}}
+	inherited, err := handover.Find(t.Context(), bad.Handover)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewSuccessor(bad, quiet(), inherited); err == nil || !strings.Contains(err.Error(), "spool") {
+		t.Fatalf("a successor without its spool says %v", err)
+	}
+	inherited.Close()
+	for network, path := range map[string]string{"unixgram": cfg.Listen.Unixgram, "unix": cfg.Listen.Unix} {
+		conn, err := net.Dial(network, path)
+		if err != nil {
+			t.Fatalf("nobody can come to the relay that goes on: %v", err)
+		}
+		conn.Close()
+	}
+	relays.succeed(cfg) // which needs the third
+	if err := relays.end(); err != nil {
+		t.Error(err)
+	}
+	for _, path := range []string{cfg.Listen.Unixgram, cfg.Listen.Unix, relays.cfg.Handover} {
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there after the last relay: %v", path, err)
+		}
+	}
+}
+
 func TestFlushesThatWaitInMemoryAreHandedOver(t *testing.T) {
 	t.Parallel()
 	down, err := net.Listen("tcp", local)

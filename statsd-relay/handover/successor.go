@@ -13,6 +13,9 @@ import (
 // Predecessor is a process that hands over.
 type Predecessor struct {
 	wire
+	// Gone is whether it has handed over: what it had, as the files of its sockets, is
+	// this process's then, and its own before.
+	Gone    bool
 	sockets []Socket
 }
 
@@ -96,6 +99,7 @@ func (p *Predecessor) Succeed(h Heir) error {
 		return err
 	}
 	_, err = p.expect(gone, nil)
+	p.Gone = err == nil
 	return err
 }
 
