@@ -203,7 +203,8 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) { return NewSuccessor(cfg
 
 // NewSuccessor is New for a process that has inherited sockets, which it takes instead
 // of binding them, and what the predecessor knows if there is one. Without an error the
-// predecessor does not read any more, and Run is to be called at once.
+// predecessor does not read any more, and Run is to be called at once; sockets that
+// nobody has taken by then are closed.
 func NewSuccessor(cfg Config, log *slog.Logger, from *handover.Inherited) (*Relay, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -216,6 +217,12 @@ func NewSuccessor(cfg Config, log *slog.Logger, from *handover.Inherited) (*Rela
 	r.feed = r.agg.newShard("feed", &r.bad)
 	if err := r.open(cfg, from); err != nil {
 		return nil, errors.Join(err, r.Close())
+	}
+	for _, name := range from.Rest() {
+		log.Warn("an inherited socket is closed, for no setting listens there", "socket", name)
+	}
+	if err := from.Close(); err != nil {
+		log.Warn("inherited sockets", "error", err)
 	}
 	r.reloaded(nil)
 	r.intake.end(r.self)

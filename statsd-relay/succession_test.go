@@ -449,6 +449,45 @@ func TestASuccessorThatFailsLeavesThePredecessorItsFiles(t *testing.T) {
 	}
 }
 
+func TestWhatASuccessorDoesNotListenAtIsClosed(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "stream")
+	relays := succession(t)
+	relays.succeed(Config{Flush: time.Hour, TCP: local, Listen: Listen{Unix: path}})
+	_, tcp := relays.now.Addr()
+	waits, err := net.Dial("tcp", tcp.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waits.Close()
+	inherited, err := handover.Find(t.Context(), relays.cfg.Handover)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := NewSuccessor(Config{Flush: time.Hour, Handover: relays.cfg.Handover}, quiet(), inherited)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-relays.done; err != nil {
+		t.Error(err)
+	}
+	relays.run(next)
+	if conn, err := net.Dial("tcp", tcp.String()); err == nil {
+		conn.Close()
+		t.Errorf("%s still takes connections, and nobody reads them", tcp)
+	}
+	waits.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := waits.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("a connection there is still open")
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is still there: %v", path, err)
+	}
+	if err := relays.end(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestFlushesThatWaitInMemoryAreHandedOver(t *testing.T) {
 	t.Parallel()
 	down, err := net.Listen("tcp", local)

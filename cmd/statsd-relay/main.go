@@ -155,9 +155,6 @@ func run(ctx context.Context, from source, log *slog.Logger) error {
 		listeners.close()
 		return err
 	}
-	for _, name := range inherited.Rest() {
-		log.Warn("an inherited socket is closed, for no setting listens there", "socket", name)
-	}
 	listeners.bequeath(cfg, r)
 	if from.file != "" {
 		r.ReloadFrom(from.config)
