@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/gob"
 	"errors"
@@ -207,9 +208,19 @@ func (r *Relay) relay(ctx context.Context) (s *handover.Successor, err error) {
 	r.ready.Store(true)
 	r.flushUntil(ctx)
 	r.ready.Store(false)
-	if err = readers.Wait(); err != nil && s != nil {
-		s.Refuse(err)
-		s = nil
+	err = readers.Wait()
+	return entitled(ctx, s, err), err
+}
+
+// errEnding is why a successor is too late.
+var errEnding = errors.New("it is ending: start again")
+
+// entitled returns s if all that reads has paused for it, and not ended: what has read
+// to the end has closed its sockets.
+func entitled(ctx context.Context, s *handover.Successor, ended error) *handover.Successor {
+	if s == nil || ended == nil && handsOver(ctx) {
+		return s
 	}
-	return s, err
+	s.Refuse(cmp.Or(ended, errEnding))
+	return nil
 }

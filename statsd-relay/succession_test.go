@@ -488,6 +488,47 @@ func TestWhatASuccessorDoesNotListenAtIsClosed(t *testing.T) {
 	}
 }
 
+func TestASuccessorThatComesAsTheRelayEndsIsRefused(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "handover")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	stopped, cancel := context.WithCancelCause(t.Context())
+	cancel(nil)
+	paused, pause := context.WithCancelCause(t.Context())
+	pause(errHandOver)
+	deaf := errors.New("a socket fails")
+	for _, c := range []struct {
+		ctx   context.Context
+		ended error
+		want  string
+	}{{stopped, nil, errEnding.Error()}, {paused, deaf, deaf.Error()}, {paused, nil, ""}} {
+		refused := make(chan error, 1)
+		go func() {
+			p, err := handover.Dial(t.Context(), path)
+			if err == nil {
+				err = p.Succeed(handover.Heir{Prepare: unprepared, Take: func([]handover.Socket, io.Reader) error { return nil }})
+			}
+			refused <- err
+		}()
+		s, err := handover.Serve(t.Context(), l, quiet(), handover.Legacy{Sockets: func() ([]handover.Socket, error) { return nil, nil }, Ahead: func(io.Writer) error { return nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := entitled(c.ctx, s, c.ended); got != nil {
+			if err := got.HandOver(nil, func(io.Writer) error { return nil }); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := <-refused; (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("the successor is told %v, want %q", err, c.want)
+		}
+	}
+}
+
 func TestFlushesThatWaitInMemoryAreHandedOver(t *testing.T) {
 	t.Parallel()
 	down, err := net.Listen("tcp", local)
