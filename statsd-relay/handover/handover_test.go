@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -135,6 +136,40 @@ func TestSocketsAndStateArriveWhole(t *testing.T) {
 }
 
 func unprepared(io.Reader) error { return nil }
+
+func TestManyConnectionsThatHaveBegunALineAreHandedOver(t *testing.T) {
+	t.Parallel()
+	path, _, done := serve(t, udpSockets(t, 1))
+	p := dial(t, path)
+	defer Close(p.sockets)
+	const n = 64
+	note := bytes.Repeat([]byte{'x'}, 65<<10)
+	handed := make(chan error, 1)
+	go func() {
+		s := (<-done).successor
+		connections, err := udpSockets(t, n)()
+		defer Close(connections)
+		for i := range connections {
+			connections[i].Note = note
+		}
+		handed <- errors.Join(err, s.HandOver(connections, func(io.Writer) error { return nil }))
+	}()
+	err := p.Succeed(Heir{unprepared, func(c []Socket, _ io.Reader) error {
+		defer Close(c)
+		for _, s := range c {
+			if !bytes.Equal(s.Note, note) {
+				t.Errorf("a note of %d bytes came, want %d", len(s.Note), len(note))
+			}
+		}
+		if len(c) != n {
+			t.Errorf("%d connections came, want %d", len(c), n)
+		}
+		return nil
+	}})
+	if err := errors.Join(err, <-handed); err != nil {
+		t.Error(err)
+	}
+}
 
 func TestTheDeathOfOneIsSeenByTheOther(t *testing.T) {
 	t.Parallel()
