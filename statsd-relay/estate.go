@@ -134,7 +134,7 @@ func (r *Relay) inherit(from io.Reader) error {
 	if e.Version != estateVersion {
 		return fmt.Errorf("the predecessor's state is of version %d, and here %d is known", e.Version, estateVersion)
 	}
-	r.due, r.lastStamp = e.Due, e.LastStamp
+	r.due, r.lastStamp = e.ends(time.Now())
 	for _, l := range r.in {
 		if p, ok := l.(*packetListener); ok {
 			e.Drops[l.name()] = p.inheritDrops(e.Drops[l.name()])
@@ -144,6 +144,20 @@ func (r *Relay) inherit(from io.Reader) error {
 		return fmt.Errorf("the predecessor's state: %w", err)
 	}
 	return r.inheritFlushes(in)
+}
+
+// ends says when the interval under way does, and what the last stamp was. If the clock
+// was set back since, both may be years from now: no flush would come, or each a second
+// behind the one before.
+func (e *estate) ends(now time.Time) (due time.Time, lastStamp int64) {
+	due, lastStamp = e.Due, e.LastStamp
+	if latest := nextFlush(now, e.Interval); due.After(latest) {
+		due = latest
+	}
+	if lastStamp > due.Unix() {
+		lastStamp = 0
+	}
+	return due, lastStamp
 }
 
 func (r *Relay) inheritFlushes(in *gob.Decoder) error {
@@ -432,15 +446,19 @@ func (a *aggregator) inheritMetric(e metricEstate, rules []*rule) error {
 	r := rules[e.Rule]
 	old := &metric{id: e.ID, created: e.Created, seen: e.Seen, histogram: e.Histogram.histogram(r)}
 	if e.Summary != nil {
-		r.summaries[old] = e.Summary.summary()
+		r.summaries[old] = e.Summary.summary(time.Now().Add(r.age))
 	}
 	m.goOn(old)
 	delete(r.summaries, old)
 	return nil
 }
 
-func (e *summaryEstate) summary() *summary {
+// summary has its window end at the latest so: the clock may have been set back.
+func (e *summaryEstate) summary(latest time.Time) *summary {
 	s := &summary{count: e.Count, sum: e.Sum, now: e.Now, end: e.End}
+	if s.end.After(latest) {
+		s.end = latest
+	}
 	for _, w := range e.Windows {
 		s.windows = append(s.windows, w.histogram(&sketched))
 	}

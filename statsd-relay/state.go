@@ -105,7 +105,7 @@ func (r *Relay) restoreFrom(path string) error {
 	if !time.Now().Before(r.due) { // the last process has flushed all of that interval
 		r.agg.flush(r.due, func(*flush) {})
 		r.due = time.Time{}
-		r.agg.nextInterval()
+		r.agg.begin()
 	}
 	return nil
 }
