@@ -25,6 +25,8 @@ func (r *Relay) save(path string) {
 }
 
 func (r *Relay) saveTo(path string) error {
+	r.flushing.Lock()
+	defer r.flushing.Unlock()
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // for the owner alone
 	if err != nil {
 		return err

@@ -142,6 +142,13 @@ func TestHandOversUnderLoadLoseNothing(t *testing.T) {
 	}
 	for range 3 {
 		before := relays.now
+		scraping, scraped := context.WithCancel(t.Context())
+		sending.Go(func() { // also while it hands over
+			for scraping.Err() == nil {
+				before.Gatherer().Gather()
+				time.Sleep(time.Millisecond)
+			}
+		})
 		eventually(t, "lines over all sockets", func() bool {
 			for key := range senders {
 				if value(t, before, key+"_count", "") < 500 {
@@ -151,6 +158,7 @@ func TestHandOversUnderLoadLoseNothing(t *testing.T) {
 			return true
 		})
 		relays.succeed(cfg, kept)
+		scraped()
 		if u, c := relays.now.Addr(); u.String() != udp.String() || c.String() != tcp.String() || relays.now.AdminAddr().String() != admin.String() {
 			t.Errorf("the successor is at %v, %v, %v", u, c, relays.now.AdminAddr())
 		}
