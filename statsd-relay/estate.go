@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/DataDog/sketches-go/ddsketch"
@@ -192,15 +194,40 @@ type keyEstate struct {
 	Plain bool
 }
 
+// inLine ranges over all series such that a successor finds the same place for each:
+// those that /metrics shows first, for others want their names, and at the end those
+// that took what was over the limits, for which there is always room.
+func (a *aggregator) inLine() iter.Seq[*series] {
+	return func(yield func(*series) bool) {
+		for turn := range 3 {
+			for c := range a.series {
+				for s := range a.series[c].all() {
+					if s.turn() == turn && !yield(s) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+func (s *series) turn() int {
+	switch {
+	case s.key == Overflow || strings.HasSuffix(s.key, "."+Overflow):
+		return 2
+	case s.metric.absent():
+		return 1
+	}
+	return 0
+}
+
 // leaveKeys writes what series there are: to find a place for each takes a successor
 // longer than all else. Lines are read meanwhile.
 func (a *aggregator) leaveKeys(to io.Writer) error {
 	a.mu.Lock()
 	keys := make([]keyEstate, 0, a.count)
-	for c := range a.series {
-		for s := range a.series[c].all() {
-			keys = append(keys, keyEstate{s.key, s.class, s.plain})
-		}
+	for s := range a.inLine() {
+		keys = append(keys, keyEstate{s.key, s.class, s.plain})
 	}
 	a.mu.Unlock()
 	out := gob.NewEncoder(to)
@@ -250,15 +277,13 @@ func (a *aggregator) leave(e estate, out *gob.Encoder) error {
 
 func (a *aggregator) leaveSeries(out *gob.Encoder) error {
 	var all []seriesEstate
-	for c := range a.series {
-		for s := range a.series[c].all() {
-			all = append(all, a.estate(s))
-			if len(all) == some {
-				if err := out.Encode(all); err != nil {
-					return err
-				}
-				all = all[:0]
+	for s := range a.inLine() {
+		all = append(all, a.estate(s))
+		if len(all) == some {
+			if err := out.Encode(all); err != nil {
+				return err
 			}
+			all = all[:0]
 		}
 	}
 	return errors.Join(out.Encode(all), end(out, all))

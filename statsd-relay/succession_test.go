@@ -311,6 +311,50 @@ func metricsPage(t *testing.T, r *Relay) string {
 	return strings.Join(own, "")
 }
 
+func TestSeriesKeepTheirPlacesAndNames(t *testing.T) {
+	t.Parallel()
+	for limit, cfg := range map[string]Config{"max_series": {MaxSeries: 40}, "max_per_prefix": {MaxPerPrefix: 40}} {
+		cfg.Flush = time.Hour
+		relays := succession(t)
+		relays.succeed(cfg)
+		relays.now.Gauge("name", 7) // the gauge has it, and the counter does not
+		relays.now.Count("name", 1)
+		for i := range 50 {
+			relays.now.Count(fmt.Sprintf("prefix.k%d", i), float64(i+1))
+		}
+		page, before := metricsPage(t, relays.now), held(relays.now.agg)
+		if !strings.Contains(page, "name 7") || len(before) < 41 {
+			t.Fatalf("%s: %d series, and the page is\n%s", limit, len(before), page)
+		}
+		for range 2 {
+			relays.succeed(cfg)
+			if got := held(relays.now.agg); !slices.Equal(got, before) {
+				t.Errorf("%s: the series were\n%v\nand are\n%v", limit, before, got)
+			}
+			if got := metricsPage(t, relays.now); got != page {
+				t.Errorf("%s: /metrics was\n%s\nand is\n%s", limit, page, got)
+			}
+		}
+		if err := relays.end(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// held lists the series that there are, with their values.
+func held(a *aggregator) (all []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.merge()
+	for c := range a.series {
+		for s := range a.series[c].all() {
+			all = append(all, fmt.Sprint(s.class, " ", s.key, " ", s.value))
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
 func TestAConnectionGoesOnInTheMiddleOfALine(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "stream")
