@@ -423,6 +423,9 @@ func (a *aggregator) inheritSeries(e seriesEstate, values *arena) error {
 	s.seen = max(s.seen, e.Seen)
 	s.samples += e.Samples
 	s.value += e.Value
+	if e.Class == gauges { // it may have another name than before
+		s.metric.recall(e.Value, e.Seen)
+	}
 	for i := 0; i < len(e.Values); i += 2 {
 		if head, ok := values.add(s.first, e.Values[i], e.Values[i+1]); ok {
 			s.first = head

@@ -355,6 +355,27 @@ func held(a *aggregator) (all []string) {
 	return all
 }
 
+func TestASuccessorHasOtherNamesAndLimits(t *testing.T) {
+	t.Parallel()
+	relays := succession(t)
+	relays.succeed(Config{Flush: time.Hour})
+	relays.now.Gauge("depth", 5)
+	const n = 5_000
+	for i := range n {
+		relays.now.Timing("time", float64(i))
+	}
+	mapping := mappingFile(t, "mappings:\n- {match: depth, name: queue_depth}\n")
+	relays.succeed(Config{Flush: time.Hour, TimerMemory: 1, Prometheus: Prometheus{Mapping: mapping}})
+	expect(t, relays.now, map[string]float64{"depth": -1, "queue_depth": 5, "time": n})
+	f := relays.now.agg.flushed(time.Unix(10, 0))
+	if s := f.timers[0].stats; !slices.Contains(s, stat{"count", n}) || !slices.Contains(s, stat{"sum", n * (n - 1) / 2}) || !slices.Contains(s, stat{"upper", n - 1}) {
+		t.Errorf("the timer came to %v", s)
+	}
+	if err := relays.end(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAConnectionGoesOnInTheMiddleOfALine(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "stream")
