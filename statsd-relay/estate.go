@@ -426,14 +426,19 @@ func (a *aggregator) inheritSeries(e seriesEstate, values *arena) error {
 	if e.Class == gauges { // it may have another name than before
 		s.metric.recall(e.Value, e.Seen)
 	}
+	var over *excess // what there is no memory for
 	for i := 0; i < len(e.Values); i += 2 {
 		if head, ok := values.add(s.first, e.Values[i], e.Values[i+1]); ok {
 			s.first = head
 			continue
 		}
-		rest := newExcess()
-		rest.add(e.Values[i])
-		s.spill(rest)
+		if over == nil {
+			over = newExcess()
+		}
+		over.add(e.Values[i])
+	}
+	if over != nil {
+		s.spill(over)
 	}
 	if e.Rest != nil {
 		rest, err := e.Rest.excess()
