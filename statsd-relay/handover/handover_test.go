@@ -253,6 +253,32 @@ func TestWhoCanNotTakeOverIsToldWhy(t *testing.T) {
 	}
 }
 
+func TestOnlyTheSameUsersProcessesOrRootsSucceedEachOther(t *testing.T) {
+	t.Parallel()
+	const root, own, other = 0, 1000, 1001
+	for _, c := range []struct {
+		owner, heir int
+		take, give  bool
+	}{
+		{own, own, true, true}, {root, root, true, true},
+		{own, root, true, true}, // whoever is root knows whom it asks
+		{root, own, false, true},
+		{own, other, false, false},
+	} {
+		if err := mayTake(c.heir, c.owner); (err == nil) != c.take {
+			t.Errorf("user %d takes over from user %d: %v", c.heir, c.owner, err)
+		}
+		if err := mayGive(c.owner, c.heir); (err == nil) != c.give {
+			t.Errorf("user %d believes user %d: %v", c.heir, c.owner, err)
+		}
+	}
+	// The real thing: this process may do both with itself.
+	path, _, _ := serve(t, udpSockets(t, 1))
+	p := dial(t, path)
+	p.conn.Close()
+	Close(p.sockets)
+}
+
 func TestNoiseIsRefused(t *testing.T) {
 	t.Parallel()
 	path, _, _ := serve(t, udpSockets(t, 1))

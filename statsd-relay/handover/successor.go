@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"syscall"
 )
 
@@ -38,6 +39,13 @@ func Dial(ctx context.Context, path string) (*Predecessor, error) {
 }
 
 func (p *Predecessor) ask() error {
+	_, uid, err := peer(p.conn)
+	if err != nil {
+		return fmt.Errorf("handover: %w", err)
+	}
+	if err := mayGive(uid, os.Geteuid()); err != nil {
+		return err
+	}
 	if err := p.within(patience); err != nil {
 		return err
 	}
