@@ -84,7 +84,7 @@ func (p *Predecessor) Succeed(h Heir) error {
 	if err := p.readBody(h.Prepare); err != nil {
 		return err
 	}
-	if err := p.begin(ready, nil); err != nil {
+	if err := errors.Join(p.within(patience), p.begin(ready, nil)); err != nil {
 		return err
 	}
 	var l listing
@@ -103,7 +103,8 @@ func (p *Predecessor) Succeed(h Heir) error {
 	if err := p.readBody(func(body io.Reader) error { return h.Take(connections, body) }); err != nil {
 		return err
 	}
-	if err := p.begin(taken, nil); err != nil {
+	// With time left for the answer: behind it the predecessor does not read any more.
+	if err := errors.Join(p.within(patience), p.begin(taken, nil)); err != nil {
 		return err
 	}
 	_, err = p.expect(gone, nil)
