@@ -250,7 +250,11 @@ func (r *Relay) open(cfg Config, from *handover.Inherited) (err error) {
 		}
 	}
 	if from != nil && from.From != nil {
-		return r.succeed(from.From)
+		if err := r.succeed(from.From); err != nil {
+			return err
+		}
+		r.forget(cfg.State)
+		return nil
 	}
 	if err := r.addSinks(); err != nil {
 		return err

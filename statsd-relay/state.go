@@ -66,6 +66,16 @@ func whole(f *os.File) (io.Reader, error) {
 	return bufio.NewReaderSize(io.NewSectionReader(f, 0, length), 64<<10), nil
 }
 
+// forget removes a state that is not to be taken up: what a predecessor has left is newer.
+func (r *Relay) forget(path string) {
+	if path == "" {
+		return
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.log.Error("an old state is still there, and the next start would take it up", "error", err)
+	}
+}
+
 // restore takes up what save has kept. A file serves once: should this process be
 // killed, what it says is not true any more.
 func (r *Relay) restore(path string) {

@@ -2,6 +2,8 @@ package relay
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -96,6 +98,23 @@ func TestAStateWhoseIntervalIsOverHasTheRest(t *testing.T) {
 	}
 	if f.interval != time.Hour || len(f.counters) != 1 || f.counters[0].value != 0 || len(f.gauges) != 1 || f.gauges[0].value != 7 {
 		t.Errorf("the next flush is %+v", f)
+	}
+}
+
+func TestAnOldStateIsNotThereAnyMoreAfterAHandOver(t *testing.T) {
+	t.Parallel()
+	state := filepath.Join(t.TempDir(), "state")
+	relays := succession(t)
+	relays.succeed(Config{Flush: time.Hour})
+	if err := os.WriteFile(state, []byte("of a relay of last week"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	relays.succeed(Config{Flush: time.Hour, State: state})
+	if _, err := os.Lstat(state); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the state is still there: %v", err)
+	}
+	if err := relays.end(); err != nil {
+		t.Error(err)
 	}
 }
 
