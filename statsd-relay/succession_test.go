@@ -487,6 +487,47 @@ func TestASuccessorThatFailsLeavesThePredecessorRunning(t *testing.T) {
 
 func unprepared(io.Reader) error { return nil }
 
+func TestASuccessorThatHangsWithTheSpoolHoldsUpNothing(t *testing.T) {
+	t.Parallel()
+	c := newFakeCarbon(t)
+	cfg := Config{UDP: local, Flush: time.Hour, Graphite: Graphite{Addresses: []string{c.Address}, Spool: Spool{Dir: t.TempDir()}}}
+	relays := succession(t)
+	cfg.Handover = relays.cfg.Handover
+	relays.succeed(cfg)
+	relays.now.ReloadFrom(func() (Config, error) { return cfg, nil })
+	conn := dialUDP(t, relays.now)
+	in, err := handover.Find(t.Context(), cfg.Handover)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var held *carbon.Cluster
+	if err := in.From.Succeed(handover.Heir{Prepare: unprepared, Take: func(_ []handover.Socket, state io.Reader) (err error) {
+		held, err = carbon.New(cfg.Graphite.carbon(), func(string) carbon.Metrics { return newSelf(metrics.New(nil), Config{}).carbon("x") }, quiet())
+		return errors.Join(errors.New("it hangs"), err)
+	}}); err == nil || held == nil {
+		t.Fatalf("the successor has the spool %v, and ends with %v", held, err)
+	}
+	in.Close()
+	send(t, conn, "exact:1|c")
+	eventually(t, "the line", func() bool { return value(t, relays.now, "exact", "") == 1 })
+	if err := relays.now.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "carbon to have it", func() bool { return c.total("stats_counts.exact") == 1 })
+	if err := held.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := relays.now.Reload(); err != nil {
+		t.Error(err)
+	}
+	if got := relays.now.cfg.Load().Graphite.Spool.Dir; got != cfg.Graphite.Spool.Dir {
+		t.Errorf("after a reload the spool is at %q", got)
+	}
+	if err := relays.end(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestASuccessorThatFailsLeavesThePredecessorItsFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
