@@ -169,10 +169,11 @@ type Relay struct {
 	host   *host.Reader // nil: none
 	admin  *console
 
-	heirs     *net.UnixListener // nil: no successor can take over
-	heirsFile socketFile
-	more      []bequest    // what of the program's a successor gets
-	successor atomic.Int64 // the process that has taken over; 0: none has
+	heirs      *net.UnixListener // nil: no successor can take over
+	heirsFile  socketFile
+	more       []bequest     // what of the program's a successor gets
+	successor  atomic.Int64  // the process that has taken over; 0: none has
+	handedOver chan struct{} // closed then
 
 	due       time.Time  // of the next flush; zero before Run
 	flushing  sync.Mutex // one flush at a time, so that sinks get them in order
@@ -210,7 +211,7 @@ func NewSuccessor(cfg Config, log *slog.Logger, from *handover.Inherited) (*Rela
 	if err != nil {
 		return nil, err
 	}
-	r := &Relay{log: log}
+	r := &Relay{log: log, handedOver: make(chan struct{})}
 	r.cfg.Store(&cfg)
 	r.self = newSelf(metrics.New(nil), cfg)
 	r.agg = newAggregator(cfg, r.self)

@@ -72,6 +72,10 @@ func listenHeirs(path string, in *handover.Inherited) (*net.UnixListener, socket
 // does is to deliver what sinks have of before.
 func (r *Relay) Successor() (pid int) { return int(r.successor.Load()) }
 
+// HandedOver is closed when a successor has taken over: what the program itself listens
+// at is then to be left to it.
+func (r *Relay) HandedOver() <-chan struct{} { return r.handedOver }
+
 // handOver gives a successor what there is. It returns false if the successor did not
 // take it; then all is as it was, unless there is an error.
 func (r *Relay) handOver(s *handover.Successor) (done bool, err error) {
@@ -97,6 +101,7 @@ func (r *Relay) handOver(s *handover.Successor) (done bool, err error) {
 	}
 	r.heirsFile = socketFile{}
 	r.successor.Store(int64(s.PID))
+	close(r.handedOver)
 	r.log.Info("handed over", "successor", s.PID, "connections", len(connections), "paused", time.Since(start))
 	return true, nil
 }

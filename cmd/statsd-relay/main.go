@@ -186,12 +186,18 @@ func run(ctx context.Context, from source, log *slog.Logger) error {
 		beacons := newBeaconServer(listeners.beacons, cfg.Beacons.Pages, r, log)
 		group.Go(beacons.serve)
 		group.Go(func() error { // a beacon that comes while the last flush is made, or at a hand-over, may miss it
-			<-ctx.Done()
+			select {
+			case <-ctx.Done():
+			case <-r.HandedOver():
+			}
 			return beacons.server.Close()
 		})
 	}
-	group.Go(func() error { // metrics are served until the last flush is out
-		<-relayed
+	group.Go(func() error { // metrics are served until the last flush is out, or by a successor
+		select {
+		case <-relayed:
+		case <-r.HandedOver():
+		}
 		deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		if server.Shutdown(deadline) != nil {
