@@ -71,6 +71,9 @@ func (r *Relay) forget(path string) {
 	if path == "" {
 		return
 	}
+	if info, err := os.Lstat(path); err == nil && info.IsDir() {
+		return
+	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		r.log.Error("an old state is still there, and the next start would take it up", "error", err)
 	}
@@ -98,6 +101,9 @@ func (r *Relay) restoreFrom(path string) error {
 		return err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() { // which Remove would take as well
+		return errors.New("it is a folder: give a file in it")
+	}
 	if err := os.Remove(path); err != nil {
 		return err
 	}

@@ -101,6 +101,23 @@ func TestAStateWhoseIntervalIsOverHasTheRest(t *testing.T) {
 	}
 }
 
+func TestAFolderIsNoState(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var log strings.Builder
+	r, err := New(Config{State: dir}, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.forget(dir)
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); err != nil || !strings.Contains(log.String(), "folder") {
+		t.Errorf("the folder: %v, and the log says %q", err, log.String())
+	}
+}
+
 func TestAnOldStateIsNotThereAnyMoreAfterAHandOver(t *testing.T) {
 	t.Parallel()
 	state := filepath.Join(t.TempDir(), "state")
