@@ -307,7 +307,7 @@ func TestFlushesFallOnTheIntervalsMultiples(t *testing.T) {
 type keepingSink struct{ flushes []*flush }
 
 func (k *keepingSink) send(f *flush) {
-	kept := &flush{at: f.at, interval: f.interval}
+	kept := &flush{at: f.at, interval: f.interval, late: f.late}
 	kept.add(f)
 	k.flushes = append(k.flushes, kept)
 }

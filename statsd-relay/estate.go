@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/DataDog/sketches-go/ddsketch"
@@ -134,7 +136,7 @@ func (r *Relay) inherit(from io.Reader) error {
 	if e.Version != estateVersion {
 		return fmt.Errorf("the predecessor's state is of version %d, and here %d is known", e.Version, estateVersion)
 	}
-	r.due, r.lastStamp = e.Due, e.LastStamp
+	r.due, r.lastStamp = e.ends(time.Now())
 	for _, l := range r.in {
 		if p, ok := l.(*packetListener); ok {
 			e.Drops[l.name()] = p.inheritDrops(e.Drops[l.name()])
@@ -144,6 +146,20 @@ func (r *Relay) inherit(from io.Reader) error {
 		return fmt.Errorf("the predecessor's state: %w", err)
 	}
 	return r.inheritFlushes(in)
+}
+
+// ends says when the interval under way does, and what the last stamp was. If the clock
+// was set back since, both may be years from now: no flush would come, or each a second
+// behind the one before.
+func (e *estate) ends(now time.Time) (due time.Time, lastStamp int64) {
+	due, lastStamp = e.Due, e.LastStamp
+	if latest := nextFlush(now, e.Interval); due.After(latest) {
+		due = latest
+	}
+	if lastStamp > due.Unix() {
+		lastStamp = 0
+	}
+	return due, lastStamp
 }
 
 func (r *Relay) inheritFlushes(in *gob.Decoder) error {
@@ -178,15 +194,40 @@ type keyEstate struct {
 	Plain bool
 }
 
+// inLine ranges over all series such that a successor finds the same place for each:
+// those that /metrics shows first, for others want their names, and at the end those
+// that took what was over the limits, for which there is always room.
+func (a *aggregator) inLine() iter.Seq[*series] {
+	return func(yield func(*series) bool) {
+		for turn := range 3 {
+			for c := range a.series {
+				for s := range a.series[c].all() {
+					if s.turn() == turn && !yield(s) {
+						return
+					}
+				}
+			}
+		}
+	}
+}
+
+func (s *series) turn() int {
+	switch {
+	case s.key == Overflow || strings.HasSuffix(s.key, "."+Overflow):
+		return 2
+	case s.metric.absent():
+		return 1
+	}
+	return 0
+}
+
 // leaveKeys writes what series there are: to find a place for each takes a successor
 // longer than all else. Lines are read meanwhile.
 func (a *aggregator) leaveKeys(to io.Writer) error {
 	a.mu.Lock()
 	keys := make([]keyEstate, 0, a.count)
-	for c := range a.series {
-		for s := range a.series[c].all() {
-			keys = append(keys, keyEstate{s.key, s.class, s.plain})
-		}
+	for s := range a.inLine() {
+		keys = append(keys, keyEstate{s.key, s.class, s.plain})
 	}
 	a.mu.Unlock()
 	out := gob.NewEncoder(to)
@@ -236,15 +277,13 @@ func (a *aggregator) leave(e estate, out *gob.Encoder) error {
 
 func (a *aggregator) leaveSeries(out *gob.Encoder) error {
 	var all []seriesEstate
-	for c := range a.series {
-		for s := range a.series[c].all() {
-			all = append(all, a.estate(s))
-			if len(all) == some {
-				if err := out.Encode(all); err != nil {
-					return err
-				}
-				all = all[:0]
+	for s := range a.inLine() {
+		all = append(all, a.estate(s))
+		if len(all) == some {
+			if err := out.Encode(all); err != nil {
+				return err
 			}
+			all = all[:0]
 		}
 	}
 	return errors.Join(out.Encode(all), end(out, all))
@@ -384,14 +423,22 @@ func (a *aggregator) inheritSeries(e seriesEstate, values *arena) error {
 	s.seen = max(s.seen, e.Seen)
 	s.samples += e.Samples
 	s.value += e.Value
+	if e.Class == gauges { // it may have another name than before
+		s.metric.recall(e.Value, e.Seen)
+	}
+	var over *excess // what there is no memory for
 	for i := 0; i < len(e.Values); i += 2 {
 		if head, ok := values.add(s.first, e.Values[i], e.Values[i+1]); ok {
 			s.first = head
 			continue
 		}
-		rest := newExcess()
-		rest.add(e.Values[i])
-		s.spill(rest)
+		if over == nil {
+			over = newExcess()
+		}
+		over.add(e.Values[i])
+	}
+	if over != nil {
+		s.spill(over)
 	}
 	if e.Rest != nil {
 		rest, err := e.Rest.excess()
@@ -432,15 +479,19 @@ func (a *aggregator) inheritMetric(e metricEstate, rules []*rule) error {
 	r := rules[e.Rule]
 	old := &metric{id: e.ID, created: e.Created, seen: e.Seen, histogram: e.Histogram.histogram(r)}
 	if e.Summary != nil {
-		r.summaries[old] = e.Summary.summary()
+		r.summaries[old] = e.Summary.summary(time.Now().Add(r.age))
 	}
 	m.goOn(old)
 	delete(r.summaries, old)
 	return nil
 }
 
-func (e *summaryEstate) summary() *summary {
+// summary has its window end at the latest so: the clock may have been set back.
+func (e *summaryEstate) summary(latest time.Time) *summary {
 	s := &summary{count: e.Count, sum: e.Sum, now: e.Now, end: e.End}
+	if s.end.After(latest) {
+		s.end = latest
+	}
 	for _, w := range e.Windows {
 		s.windows = append(s.windows, w.histogram(&sketched))
 	}

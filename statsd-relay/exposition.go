@@ -202,6 +202,13 @@ func (m *metric) settle(v float64) {
 	}
 }
 
+// recall sets a gauge to what it had at an earlier time.
+func (m *metric) recall(v float64, seen uint32) {
+	if !m.absent() {
+		m.value, m.seen = m.rule.shown(v, true), seen
+	}
+}
+
 // atLeast raises the value to v: a set shows the last interval's members, or
 // those of the running one once they are more.
 func (m *metric) atLeast(v float64) {

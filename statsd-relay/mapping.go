@@ -384,15 +384,21 @@ func (a *aggregator) remap(r *rules) {
 	for _, s := range append(shown, others...) {
 		old := s.metric
 		s.metric = a.prom.enter(s.key, s.class, s.plain)
-		s.metric.adopt(old)
+		s.adopt(old)
 	}
 }
 
-// adopt goes on with what old has counted, if m was just made.
-func (m *metric) adopt(old *metric) {
-	if !m.absent() && m.keys == 1 {
-		m.goOn(old)
+// adopt has a metric that was just made go on with what old has counted. A gauge has its
+// value under another name too.
+func (s *series) adopt(old *metric) {
+	m := s.metric
+	if m.absent() || m.keys > 1 {
+		return
 	}
+	if s.class == gauges {
+		m.recall(s.value, s.seen)
+	}
+	m.goOn(old)
 }
 
 // goOn takes over what old has counted, if it is the same series.

@@ -32,7 +32,7 @@ type packetListener struct {
 	readers []*packetReader
 	file    socketFile
 
-	mu sync.Mutex // of countDrops
+	mu sync.Mutex // of the readers' drops, once they run
 }
 
 // packetConn is a socket of datagrams, as net.UDPConn and net.UnixConn are.
@@ -73,8 +73,10 @@ func (l *packetListener) conns() (all []syscall.Conn) {
 	return all
 }
 
-// dropped is what of each socket has been counted.
+// dropped is what of each socket has been counted. Scrapes go on counting.
 func (l *packetListener) dropped() (all []uint32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for _, r := range l.readers {
 		all = append(all, r.drops)
 	}

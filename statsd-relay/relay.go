@@ -169,10 +169,12 @@ type Relay struct {
 	host   *host.Reader // nil: none
 	admin  *console
 
-	heirs     *net.UnixListener // nil: no successor can take over
-	heirsFile socketFile
-	more      []bequest    // what of the program's a successor gets
-	successor atomic.Int64 // the process that has taken over; 0: none has
+	heirs      *net.UnixListener // nil: no successor can take over
+	heirsFile  socketFile
+	more       []bequest     // what of the program's a successor gets
+	parting    []func()      // called before a hand-over
+	successor  atomic.Int64  // the process that has taken over; 0: none has
+	handedOver chan struct{} // closed then
 
 	due       time.Time  // of the next flush; zero before Run
 	flushing  sync.Mutex // one flush at a time, so that sinks get them in order
@@ -203,19 +205,26 @@ func New(cfg Config, log *slog.Logger) (*Relay, error) { return NewSuccessor(cfg
 
 // NewSuccessor is New for a process that has inherited sockets, which it takes instead
 // of binding them, and what the predecessor knows if there is one. Without an error the
-// predecessor does not read any more, and Run is to be called at once.
+// predecessor does not read any more, and Run is to be called at once; sockets that
+// nobody has taken by then are closed.
 func NewSuccessor(cfg Config, log *slog.Logger, from *handover.Inherited) (*Relay, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
 	}
-	r := &Relay{log: log}
+	r := &Relay{log: log, handedOver: make(chan struct{})}
 	r.cfg.Store(&cfg)
 	r.self = newSelf(metrics.New(nil), cfg)
 	r.agg = newAggregator(cfg, r.self)
 	r.feed = r.agg.newShard("feed", &r.bad)
 	if err := r.open(cfg, from); err != nil {
 		return nil, errors.Join(err, r.Close())
+	}
+	for _, name := range from.Rest() {
+		log.Warn("an inherited socket is closed, for no setting listens there", "socket", name)
+	}
+	if err := from.Close(); err != nil {
+		log.Warn("inherited sockets", "error", err)
 	}
 	r.reloaded(nil)
 	r.intake.end(r.self)
@@ -243,7 +252,11 @@ func (r *Relay) open(cfg Config, from *handover.Inherited) (err error) {
 		}
 	}
 	if from != nil && from.From != nil {
-		return r.succeed(from.From)
+		if err := r.succeed(from.From); err != nil {
+			return err
+		}
+		r.forget(cfg.State)
+		return nil
 	}
 	if err := r.addSinks(); err != nil {
 		return err

@@ -150,6 +150,14 @@ func (a *aggregator) configure(cfg Config) {
 	a.self.limit.Set(float64(cfg.MaxSeries))
 }
 
+// begin begins the first interval of a process, before which there was a pause.
+func (a *aggregator) begin() {
+	a.nextInterval()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lastFlush = time.Time{}
+}
+
 // nextInterval begins the first interval of a new length, if there is one.
 func (a *aggregator) nextInterval() {
 	a.mu.Lock()

@@ -265,13 +265,21 @@ func (r *Relay) suspend() (all []suspended) {
 }
 
 // resume makes them again. A successor that has died may still hold the spool for a
-// moment.
+// moment; one that hangs does for longer, and the relay goes on without: a reload then
+// has the spool again.
 func (r *Relay) resume(all []suspended) error {
 	for _, s := range all {
 		again, err := s.kind.make(*r.cfg.Load(), r.self, r.log)
 		for end := time.Now().Add(resumePatience); err != nil && time.Now().Before(end); {
 			time.Sleep(resumePause)
 			again, err = s.kind.make(*r.cfg.Load(), r.self, r.log)
+		}
+		if err != nil {
+			r.log.Error("flushes wait in memory until the configuration is reloaded", "sink", s.kind.name, "error", err)
+			cfg := *r.cfg.Load()
+			cfg.Graphite.Spool.Dir = ""
+			r.cfg.Store(&cfg)
+			again, err = s.kind.make(cfg, r.self, r.log)
 		}
 		if err != nil {
 			return err
@@ -283,7 +291,7 @@ func (r *Relay) resume(all []suspended) error {
 }
 
 const (
-	resumePatience = 10 * time.Second
+	resumePatience = 2 * time.Second // in which nobody reads
 	resumePause    = 10 * time.Millisecond
 )
 

@@ -25,6 +25,8 @@ func (r *Relay) save(path string) {
 }
 
 func (r *Relay) saveTo(path string) error {
+	r.flushing.Lock()
+	defer r.flushing.Unlock()
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*") // for the owner alone
 	if err != nil {
 		return err
@@ -64,6 +66,19 @@ func whole(f *os.File) (io.Reader, error) {
 	return bufio.NewReaderSize(io.NewSectionReader(f, 0, length), 64<<10), nil
 }
 
+// forget removes a state that is not to be taken up: what a predecessor has left is newer.
+func (r *Relay) forget(path string) {
+	if path == "" {
+		return
+	}
+	if info, err := os.Lstat(path); err == nil && info.IsDir() {
+		return
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		r.log.Error("an old state is still there, and the next start would take it up", "error", err)
+	}
+}
+
 // restore takes up what save has kept. A file serves once: should this process be
 // killed, what it says is not true any more.
 func (r *Relay) restore(path string) {
@@ -86,6 +101,9 @@ func (r *Relay) restoreFrom(path string) error {
 		return err
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() { // which Remove would take as well
+		return errors.New("it is a folder: give a file in it")
+	}
 	if err := os.Remove(path); err != nil {
 		return err
 	}
@@ -105,7 +123,7 @@ func (r *Relay) restoreFrom(path string) error {
 	if !time.Now().Before(r.due) { // the last process has flushed all of that interval
 		r.agg.flush(r.due, func(*flush) {})
 		r.due = time.Time{}
-		r.agg.nextInterval()
+		r.agg.begin()
 	}
 	return nil
 }

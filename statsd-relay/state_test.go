@@ -2,6 +2,8 @@ package relay
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -91,8 +93,75 @@ func TestAStateWhoseIntervalIsOverHasTheRest(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := kept.flushes[0]
+	if f.late != 0 {
+		t.Errorf("the next flush says that it is late by %v, as long as there was no process", f.late)
+	}
 	if f.interval != time.Hour || len(f.counters) != 1 || f.counters[0].value != 0 || len(f.gauges) != 1 || f.gauges[0].value != 7 {
 		t.Errorf("the next flush is %+v", f)
+	}
+}
+
+func TestAFolderIsNoState(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var log strings.Builder
+	r, err := New(Config{State: dir}, slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.forget(dir)
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); err != nil || !strings.Contains(log.String(), "folder") {
+		t.Errorf("the folder: %v, and the log says %q", err, log.String())
+	}
+}
+
+func TestAnOldStateIsNotThereAnyMoreAfterAHandOver(t *testing.T) {
+	t.Parallel()
+	state := filepath.Join(t.TempDir(), "state")
+	relays := succession(t)
+	relays.succeed(Config{Flush: time.Hour})
+	if err := os.WriteFile(state, []byte("of a relay of last week"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	relays.succeed(Config{Flush: time.Hour, State: state})
+	if _, err := os.Lstat(state); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the state is still there: %v", err)
+	}
+	if err := relays.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAStateOfAClockThatWasSetBackHoldsUpNothing(t *testing.T) {
+	t.Parallel()
+	now := time.Unix(1e9+3, 0)
+	for _, c := range []struct {
+		what           string
+		due            int64
+		last, wantLast int64
+		want           int64
+	}{
+		{"no step", 10, -10, -10, 10},
+		{"the interval is over", -10, -20, -20, -10},
+		{"a year back", 365 * 86400, 365*86400 - 10, 0, 10},
+		{"a year back, and a flush since", 10, 365 * 86400, 0, 10},
+	} {
+		base := int64(1e9)
+		e := estate{Due: time.Unix(base+c.due, 0), LastStamp: base + c.last, Interval: 10 * time.Second}
+		if c.wantLast != 0 {
+			c.wantLast += base
+		}
+		due, last := e.ends(now)
+		if due.Unix() != base+c.want || last != c.wantLast {
+			t.Errorf("%s: the interval ends at %v, and the last stamp was %v, want %v and %v", c.what, due.Unix(), last, base+c.want, c.wantLast)
+		}
+	}
+	s := (&summaryEstate{End: now.Add(time.Hour)}).summary(now.Add(time.Minute))
+	if want := now.Add(time.Minute); !s.end.Equal(want) {
+		t.Errorf("a summary's window ends at %v, want %v at the latest", s.end, want)
 	}
 }
 

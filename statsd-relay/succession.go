@@ -2,6 +2,7 @@ package relay
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/gob"
 	"errors"
@@ -19,6 +20,10 @@ import (
 func (r *Relay) Bequeath(network, address string, conn syscall.Conn) {
 	r.more = append(r.more, bequest{handover.Name(network, address), conn})
 }
+
+// BeforeHandOver has f called before what is known goes to a successor, for who still
+// holds values back. It is called before Run.
+func (r *Relay) BeforeHandOver(f func()) { r.parting = append(r.parting, f) }
 
 // bequest is a socket for a successor.
 type bequest struct {
@@ -62,7 +67,7 @@ func listenHeirs(path string, in *handover.Inherited) (*net.UnixListener, socket
 		if err != nil {
 			return nil, socketFile{}, fmt.Errorf("statsd-relay: inherit %s: %w", all[0].Name, err)
 		}
-		return l.(*net.UnixListener), newSocketFile(path), nil
+		return l.(*net.UnixListener), inheritedFile(path, in), nil
 	}
 	return listenUnix(path, 0o600)
 }
@@ -70,6 +75,10 @@ func listenHeirs(path string, in *handover.Inherited) (*net.UnixListener, socket
 // Successor returns the process that has taken over, 0 if none has. What Run then still
 // does is to deliver what sinks have of before.
 func (r *Relay) Successor() (pid int) { return int(r.successor.Load()) }
+
+// HandedOver is closed when a successor has taken over: what the program itself listens
+// at is then to be left to it.
+func (r *Relay) HandedOver() <-chan struct{} { return r.handedOver }
 
 // handOver gives a successor what there is. It returns false if the successor did not
 // take it; then all is as it was, unless there is an error.
@@ -86,6 +95,9 @@ func (r *Relay) handOver(s *handover.Successor) (done bool, err error) {
 		return false, nil
 	}
 	defer handover.Close(connections)
+	for _, f := range r.parting {
+		f()
+	}
 	left := r.suspend()
 	if err := s.HandOver(connections, func(to io.Writer) error { return r.leave(to, left) }); err != nil {
 		r.log.Warn("not handed over: this process goes on", "successor", s.PID, "error", err, "paused", time.Since(start))
@@ -96,6 +108,7 @@ func (r *Relay) handOver(s *handover.Successor) (done bool, err error) {
 	}
 	r.heirsFile = socketFile{}
 	r.successor.Store(int64(s.PID))
+	close(r.handedOver)
 	r.log.Info("handed over", "successor", s.PID, "connections", len(connections), "paused", time.Since(start))
 	return true, nil
 }
@@ -207,9 +220,19 @@ func (r *Relay) relay(ctx context.Context) (s *handover.Successor, err error) {
 	r.ready.Store(true)
 	r.flushUntil(ctx)
 	r.ready.Store(false)
-	if err = readers.Wait(); err != nil && s != nil {
-		s.Refuse(err)
-		s = nil
+	err = readers.Wait()
+	return entitled(ctx, s, err), err
+}
+
+// errEnding is why a successor is too late.
+var errEnding = errors.New("it is ending: start again")
+
+// entitled returns s if all that reads has paused for it, and not ended: what has read
+// to the end has closed its sockets.
+func entitled(ctx context.Context, s *handover.Successor, ended error) *handover.Successor {
+	if s == nil || ended == nil && handsOver(ctx) {
+		return s
 	}
-	return s, err
+	s.Refuse(cmp.Or(ended, errEnding))
+	return nil
 }

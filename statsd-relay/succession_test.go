@@ -142,6 +142,13 @@ func TestHandOversUnderLoadLoseNothing(t *testing.T) {
 	}
 	for range 3 {
 		before := relays.now
+		scraping, scraped := context.WithCancel(t.Context())
+		sending.Go(func() { // also while it hands over
+			for scraping.Err() == nil {
+				before.Gatherer().Gather()
+				time.Sleep(time.Millisecond)
+			}
+		})
 		eventually(t, "lines over all sockets", func() bool {
 			for key := range senders {
 				if value(t, before, key+"_count", "") < 500 {
@@ -151,6 +158,7 @@ func TestHandOversUnderLoadLoseNothing(t *testing.T) {
 			return true
 		})
 		relays.succeed(cfg, kept)
+		scraped()
 		if u, c := relays.now.Addr(); u.String() != udp.String() || c.String() != tcp.String() || relays.now.AdminAddr().String() != admin.String() {
 			t.Errorf("the successor is at %v, %v, %v", u, c, relays.now.AdminAddr())
 		}
@@ -303,6 +311,88 @@ func metricsPage(t *testing.T, r *Relay) string {
 	return strings.Join(own, "")
 }
 
+func TestSeriesKeepTheirPlacesAndNames(t *testing.T) {
+	t.Parallel()
+	for limit, cfg := range map[string]Config{"max_series": {MaxSeries: 40}, "max_per_prefix": {MaxPerPrefix: 40}} {
+		cfg.Flush = time.Hour
+		relays := succession(t)
+		relays.succeed(cfg)
+		relays.now.Gauge("name", 7) // the gauge has it, and the counter does not
+		relays.now.Count("name", 1)
+		for i := range 50 {
+			relays.now.Count(fmt.Sprintf("prefix.k%d", i), float64(i+1))
+		}
+		page, before := metricsPage(t, relays.now), held(relays.now.agg)
+		if !strings.Contains(page, "name 7") || len(before) < 41 {
+			t.Fatalf("%s: %d series, and the page is\n%s", limit, len(before), page)
+		}
+		for range 2 {
+			relays.succeed(cfg)
+			if got := held(relays.now.agg); !slices.Equal(got, before) {
+				t.Errorf("%s: the series were\n%v\nand are\n%v", limit, before, got)
+			}
+			if got := metricsPage(t, relays.now); got != page {
+				t.Errorf("%s: /metrics was\n%s\nand is\n%s", limit, page, got)
+			}
+		}
+		if err := relays.end(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// held lists the series that there are, with their values.
+func held(a *aggregator) (all []string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.merge()
+	for c := range a.series {
+		for s := range a.series[c].all() {
+			all = append(all, fmt.Sprint(s.class, " ", s.key, " ", s.value))
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+func TestASuccessorHasOtherNamesAndLimits(t *testing.T) {
+	t.Parallel()
+	relays := succession(t)
+	relays.succeed(Config{Flush: time.Hour})
+	relays.now.Gauge("depth", 5)
+	const n = 5_000
+	for i := range n {
+		relays.now.Timing("time", float64(i))
+	}
+	mapping := mappingFile(t, "mappings:\n- {match: depth, name: queue_depth}\n")
+	relays.succeed(Config{Flush: time.Hour, TimerMemory: 1, Prometheus: Prometheus{Mapping: mapping}})
+	expect(t, relays.now, map[string]float64{"depth": -1, "queue_depth": 5, "time": n})
+	f := relays.now.agg.flushed(time.Unix(10, 0))
+	if s := f.timers[0].stats; !slices.Contains(s, stat{"count", n}) || !slices.Contains(s, stat{"sum", n * (n - 1) / 2}) || !slices.Contains(s, stat{"upper", n - 1}) {
+		t.Errorf("the timer came to %v", s)
+	}
+	if err := relays.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatTheProgramHoldsBackGoesToTheSuccessor(t *testing.T) {
+	t.Parallel()
+	relays := succession(t)
+	cfg := Config{Handover: relays.cfg.Handover, Flush: time.Hour}
+	first, err := New(cfg, quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.BeforeHandOver(func() { first.Count("held.back", 3) })
+	relays.run(first)
+	relays.succeed(cfg)
+	expect(t, relays.now, map[string]float64{"held_back": 3})
+	if err := relays.end(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAConnectionGoesOnInTheMiddleOfALine(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "stream")
@@ -413,6 +503,162 @@ func TestASuccessorThatFailsLeavesThePredecessorRunning(t *testing.T) {
 }
 
 func unprepared(io.Reader) error { return nil }
+
+func TestASuccessorThatHangsWithTheSpoolHoldsUpNothing(t *testing.T) {
+	t.Parallel()
+	c := newFakeCarbon(t)
+	cfg := Config{UDP: local, Flush: time.Hour, Graphite: Graphite{Addresses: []string{c.Address}, Spool: Spool{Dir: t.TempDir()}}}
+	relays := succession(t)
+	cfg.Handover = relays.cfg.Handover
+	relays.succeed(cfg)
+	relays.now.ReloadFrom(func() (Config, error) { return cfg, nil })
+	conn := dialUDP(t, relays.now)
+	in, err := handover.Find(t.Context(), cfg.Handover)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var held *carbon.Cluster
+	if err := in.From.Succeed(handover.Heir{Prepare: unprepared, Take: func(_ []handover.Socket, state io.Reader) (err error) {
+		held, err = carbon.New(cfg.Graphite.carbon(), func(string) carbon.Metrics { return newSelf(metrics.New(nil), Config{}).carbon("x") }, quiet())
+		return errors.Join(errors.New("it hangs"), err)
+	}}); err == nil || held == nil {
+		t.Fatalf("the successor has the spool %v, and ends with %v", held, err)
+	}
+	in.Close()
+	send(t, conn, "exact:1|c")
+	eventually(t, "the line", func() bool { return value(t, relays.now, "exact", "") == 1 })
+	if err := relays.now.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "carbon to have it", func() bool { return c.total("stats_counts.exact") == 1 })
+	if err := held.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := relays.now.Reload(); err != nil {
+		t.Error(err)
+	}
+	if got := relays.now.cfg.Load().Graphite.Spool.Dir; got != cfg.Graphite.Spool.Dir {
+		t.Errorf("after a reload the spool is at %q", got)
+	}
+	if err := relays.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASuccessorThatFailsLeavesThePredecessorItsFiles(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	cfg := Config{Flush: time.Hour, Listen: Listen{Unixgram: filepath.Join(dir, "gram"), Unix: filepath.Join(dir, "stream")}}
+	relays := succession(t)
+	relays.succeed(cfg)
+	bad := cfg
+	bad.Handover = relays.cfg.Handover
+	bad.Graphite = Graphite{Addresses: []string{"127.0.0.1:2003"}, Spool: Spool{Dir: "/dev/null/spool"}}
+	inherited, err := handover.Find(t.Context(), bad.Handover)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := NewSuccessor(bad, quiet(), inherited); err == nil || !strings.Contains(err.Error(), "spool") {
+		t.Fatalf("a successor without its spool says %v", err)
+	}
+	inherited.Close()
+	for network, path := range map[string]string{"unixgram": cfg.Listen.Unixgram, "unix": cfg.Listen.Unix} {
+		conn, err := net.Dial(network, path)
+		if err != nil {
+			t.Fatalf("nobody can come to the relay that goes on: %v", err)
+		}
+		conn.Close()
+	}
+	relays.succeed(cfg) // which needs the third
+	if err := relays.end(); err != nil {
+		t.Error(err)
+	}
+	for _, path := range []string{cfg.Listen.Unixgram, cfg.Listen.Unix, relays.cfg.Handover} {
+		if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there after the last relay: %v", path, err)
+		}
+	}
+}
+
+func TestWhatASuccessorDoesNotListenAtIsClosed(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "stream")
+	relays := succession(t)
+	relays.succeed(Config{Flush: time.Hour, TCP: local, Listen: Listen{Unix: path}})
+	_, tcp := relays.now.Addr()
+	waits, err := net.Dial("tcp", tcp.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer waits.Close()
+	inherited, err := handover.Find(t.Context(), relays.cfg.Handover)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next, err := NewSuccessor(Config{Flush: time.Hour, Handover: relays.cfg.Handover}, quiet(), inherited)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-relays.done; err != nil {
+		t.Error(err)
+	}
+	relays.run(next)
+	if conn, err := net.Dial("tcp", tcp.String()); err == nil {
+		conn.Close()
+		t.Errorf("%s still takes connections, and nobody reads them", tcp)
+	}
+	waits.SetReadDeadline(time.Now().Add(20 * time.Second))
+	if _, err := waits.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("a connection there is still open")
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is still there: %v", path, err)
+	}
+	if err := relays.end(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestASuccessorThatComesAsTheRelayEndsIsRefused(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "handover")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	stopped, cancel := context.WithCancelCause(t.Context())
+	cancel(nil)
+	paused, pause := context.WithCancelCause(t.Context())
+	pause(errHandOver)
+	deaf := errors.New("a socket fails")
+	for _, c := range []struct {
+		ctx   context.Context
+		ended error
+		want  string
+	}{{stopped, nil, errEnding.Error()}, {paused, deaf, deaf.Error()}, {paused, nil, ""}} {
+		refused := make(chan error, 1)
+		go func() {
+			p, err := handover.Dial(t.Context(), path)
+			if err == nil {
+				err = p.Succeed(handover.Heir{Prepare: unprepared, Take: func([]handover.Socket, io.Reader) error { return nil }})
+			}
+			refused <- err
+		}()
+		s, err := handover.Serve(t.Context(), l, quiet(), handover.Legacy{Sockets: func() ([]handover.Socket, error) { return nil, nil }, Ahead: func(io.Writer) error { return nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := entitled(c.ctx, s, c.ended); got != nil {
+			if err := got.HandOver(nil, func(io.Writer) error { return nil }); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := <-refused; (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("the successor is told %v, want %q", err, c.want)
+		}
+	}
+}
 
 func TestFlushesThatWaitInMemoryAreHandedOver(t *testing.T) {
 	t.Parallel()

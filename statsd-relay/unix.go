@@ -28,7 +28,7 @@ func (l listening) unixgram(address string) (listener, error) {
 		if err != nil {
 			return nil, listenError("unixgram", address, err)
 		}
-		return p, l.addUnixgram(p, conn.(*net.UnixConn), l.inheritedFile(address))
+		return p, l.addUnixgram(p, conn.(*net.UnixConn), inheritedFile(address, l.inherited))
 	}
 	var conn *net.UnixConn
 	file, err := bindUnix("unixgram", address, l.cfg.Listen.mode(), func(lc net.ListenConfig) error {
@@ -55,13 +55,15 @@ func (l listening) addUnixgram(p *packetListener, conn *net.UnixConn, file socke
 	return nil
 }
 
-// inheritedFile is the file of a socket that a predecessor has left; systemd's is
+// inheritedFile is the file of a socket that a predecessor leaves; systemd's is
 // not ours to remove.
-func (l listening) inheritedFile(address string) socketFile {
-	if l.inherited.From == nil {
+func inheritedFile(address string, in *handover.Inherited) socketFile {
+	if in.From == nil {
 		return socketFile{}
 	}
-	return newSocketFile(address)
+	f := newSocketFile(address)
+	f.from = in.From
+	return f
 }
 
 // unix binds a unix stream socket.
@@ -73,7 +75,7 @@ func (l listening) unix(address string) (listener, error) {
 			return nil, listenError("unix", address, err)
 		}
 		s := l.stream("unix", address, conn.(streamSocket))
-		s.file = l.inheritedFile(address)
+		s.file = inheritedFile(address, l.inherited)
 		return s, nil
 	}
 	conn, file, err := listenUnix(address, l.cfg.Listen.mode())
@@ -171,6 +173,7 @@ func isStale(network, path string) bool {
 type socketFile struct {
 	path string
 	info fs.FileInfo
+	from *handover.Predecessor // whose it is until that is gone; nil: it is ours
 }
 
 func newSocketFile(path string) socketFile {
@@ -181,12 +184,12 @@ func newSocketFile(path string) socketFile {
 	if err != nil {
 		return socketFile{} // somebody was quick to remove it
 	}
-	return socketFile{path, info}
+	return socketFile{path: path, info: info}
 }
 
 // remove removes the file, unless another has taken its place.
 func (f socketFile) remove() {
-	if f.path == "" {
+	if f.path == "" || f.from != nil && !f.from.Gone {
 		return
 	}
 	if now, err := os.Lstat(f.path); err == nil && os.SameFile(f.info, now) {

@@ -157,6 +157,52 @@ func TestSIGUSR2StartsTheProgramAnewWithoutALineLost(t *testing.T) {
 	}
 }
 
+func TestWhoHasHandedOverAnswersNobody(t *testing.T) {
+	t.Parallel()
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	args := []string{"--statsd-udp=127.0.0.1:0", "--statsd-tcp=", "--http=127.0.0.1:0", "--handover", filepath.Join(t.TempDir(), "handover"),
+		"--repeat=tcp://" + closed.Addr().String()} // what waits for it has the first one stay for five seconds
+	first := startProcess(t, program(args...))
+	started := first.says("statsd-relay started")
+	udp, err := net.Dial("udp", field(started, "udp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer udp.Close()
+	page := field(started, "http")
+	fmt.Fprint(udp, "line:1|c")
+	await(t, "the line", func() bool { return scraped(page, "line") == 1 })
+	second := startProcess(t, program(args...))
+	second.says("statsd-relay started")
+	first.says("handed over")
+	alone := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	handed := time.Now()
+	await(t, "the successor alone to answer", func() bool {
+		for range 40 { // one after the other: who is quicker gets it
+			resp, err := alone.Get(page + "-/ready")
+			if err != nil {
+				return false
+			}
+			resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				return false
+			}
+		}
+		return true
+	})
+	if took := time.Since(handed); took > 3*time.Second {
+		t.Errorf("who has handed over answered for %v", took)
+	}
+	if err := second.Process.Kill(); err != nil {
+		t.Error(err)
+	}
+	first.Wait()
+}
+
 func TestASuccessorThatCanNotStartChangesNothing(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "handover")

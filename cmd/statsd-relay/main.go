@@ -155,9 +155,6 @@ func run(ctx context.Context, from source, log *slog.Logger) error {
 		listeners.close()
 		return err
 	}
-	for _, name := range inherited.Rest() {
-		log.Warn("an inherited socket is closed, for no setting listens there", "socket", name)
-	}
 	listeners.bequeath(cfg, r)
 	if from.file != "" {
 		r.ReloadFrom(from.config)
@@ -187,14 +184,21 @@ func run(ctx context.Context, from source, log *slog.Logger) error {
 	})
 	if listeners.beacons != nil {
 		beacons := newBeaconServer(listeners.beacons, cfg.Beacons.Pages, r, log)
+		r.BeforeHandOver(beacons.handler.Flush)
 		group.Go(beacons.serve)
 		group.Go(func() error { // a beacon that comes while the last flush is made, or at a hand-over, may miss it
-			<-ctx.Done()
+			select {
+			case <-ctx.Done():
+			case <-r.HandedOver():
+			}
 			return beacons.close()
 		})
 	}
-	group.Go(func() error { // metrics are served until the last flush is out
-		<-relayed
+	group.Go(func() error { // metrics are served until the last flush is out, or by a successor
+		select {
+		case <-relayed:
+		case <-r.HandedOver():
+		}
 		deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 		defer cancel()
 		if server.Shutdown(deadline) != nil {

@@ -81,6 +81,24 @@ type listing struct {
 	Notes   [][]byte
 }
 
+// mayTake says whether a process of user heir may take over from one of user owner:
+// only the same user's may, and root's.
+func mayTake(heir, owner int) error {
+	if heir != owner && heir != 0 {
+		return fmt.Errorf("handover: user %d may not take over from user %d", heir, owner)
+	}
+	return nil
+}
+
+// mayGive says whether a process of user heir may believe one of user owner. Whoever can
+// make a file at the path could be there before the predecessor.
+func mayGive(owner, heir int) error {
+	if owner != heir && owner != 0 && heir != 0 {
+		return fmt.Errorf("handover: user %d listens there, and this is user %d", owner, heir)
+	}
+	return nil
+}
+
 func list(sockets []Socket) (l listing, files []*os.File) {
 	l.Version = version
 	for _, s := range sockets {

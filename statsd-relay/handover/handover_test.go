@@ -1,6 +1,7 @@
 package handover
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -136,6 +137,40 @@ func TestSocketsAndStateArriveWhole(t *testing.T) {
 
 func unprepared(io.Reader) error { return nil }
 
+func TestManyConnectionsThatHaveBegunALineAreHandedOver(t *testing.T) {
+	t.Parallel()
+	path, _, done := serve(t, udpSockets(t, 1))
+	p := dial(t, path)
+	defer Close(p.sockets)
+	const n = 64
+	note := bytes.Repeat([]byte{'x'}, 65<<10)
+	handed := make(chan error, 1)
+	go func() {
+		s := (<-done).successor
+		connections, err := udpSockets(t, n)()
+		defer Close(connections)
+		for i := range connections {
+			connections[i].Note = note
+		}
+		handed <- errors.Join(err, s.HandOver(connections, func(io.Writer) error { return nil }))
+	}()
+	err := p.Succeed(Heir{unprepared, func(c []Socket, _ io.Reader) error {
+		defer Close(c)
+		for _, s := range c {
+			if !bytes.Equal(s.Note, note) {
+				t.Errorf("a note of %d bytes came, want %d", len(s.Note), len(note))
+			}
+		}
+		if len(c) != n {
+			t.Errorf("%d connections came, want %d", len(c), n)
+		}
+		return nil
+	}})
+	if err := errors.Join(err, <-handed); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTheDeathOfOneIsSeenByTheOther(t *testing.T) {
 	t.Parallel()
 	t.Run("the successor's", func(t *testing.T) {
@@ -216,6 +251,32 @@ func TestWhoCanNotTakeOverIsToldWhy(t *testing.T) {
 	if _, err := Dial(t.Context(), sick); err == nil || !strings.Contains(err.Error(), "too many open files") {
 		t.Errorf("it is told %v", err)
 	}
+}
+
+func TestOnlyTheSameUsersProcessesOrRootsSucceedEachOther(t *testing.T) {
+	t.Parallel()
+	const root, own, other = 0, 1000, 1001
+	for _, c := range []struct {
+		owner, heir int
+		take, give  bool
+	}{
+		{own, own, true, true}, {root, root, true, true},
+		{own, root, true, true}, // whoever is root knows whom it asks
+		{root, own, false, true},
+		{own, other, false, false},
+	} {
+		if err := mayTake(c.heir, c.owner); (err == nil) != c.take {
+			t.Errorf("user %d takes over from user %d: %v", c.heir, c.owner, err)
+		}
+		if err := mayGive(c.owner, c.heir); (err == nil) != c.give {
+			t.Errorf("user %d believes user %d: %v", c.heir, c.owner, err)
+		}
+	}
+	// The real thing: this process may do both with itself.
+	path, _, _ := serve(t, udpSockets(t, 1))
+	p := dial(t, path)
+	p.conn.Close()
+	Close(p.sockets)
 }
 
 func TestNoiseIsRefused(t *testing.T) {

@@ -107,12 +107,16 @@ func (in *Inherited) Rest() (names []string) {
 	return names
 }
 
-// Close frees what nobody has taken. A predecessor that has not handed over goes on.
+// Close frees what nobody has taken, with the files of a predecessor's unix sockets if
+// that is gone. One that has not handed over goes on.
 func (in *Inherited) Close() error {
 	if in == nil {
 		return nil
 	}
 	Close(in.sockets)
+	if in.From != nil && in.From.Gone {
+		removeFiles(in.sockets)
+	}
 	in.sockets = nil
 	if in.From == nil {
 		return nil
@@ -121,6 +125,15 @@ func (in *Inherited) Close() error {
 		return err
 	}
 	return nil
+}
+
+// removeFiles removes those of unix sockets that nobody has any more.
+func removeFiles(sockets []Socket) {
+	for _, s := range sockets {
+		if network, path, _ := strings.Cut(s.Name, " "); strings.HasPrefix(network, "unix") && !strings.HasPrefix(path, "@") {
+			os.Remove(path) // somebody may have been quicker
+		}
+	}
 }
 
 // Name is what a socket that listens at a configured address is called.

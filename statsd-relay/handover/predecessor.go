@@ -74,10 +74,14 @@ func greet(ctx context.Context, conn *net.UnixConn, of Legacy) (*Successor, erro
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	s := &Successor{wire: wire{conn}}
-	var err error
-	if s.PID, err = peer(conn); err != nil {
+	pid, uid, err := peer(conn)
+	if err != nil {
 		return nil, fmt.Errorf("handover: %w", err)
 	}
+	if err := mayTake(uid, os.Geteuid()); err != nil {
+		return nil, err
+	}
+	s.PID = pid
 	if err := s.within(patience); err != nil {
 		return nil, err
 	}

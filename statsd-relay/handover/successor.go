@@ -7,12 +7,16 @@ import (
 	"io"
 	"io/fs"
 	"net"
+	"os"
 	"syscall"
 )
 
 // Predecessor is a process that hands over.
 type Predecessor struct {
 	wire
+	// Gone is whether it has handed over: what it had, as the files of its sockets, is
+	// this process's then, and its own before.
+	Gone    bool
 	sockets []Socket
 }
 
@@ -35,6 +39,13 @@ func Dial(ctx context.Context, path string) (*Predecessor, error) {
 }
 
 func (p *Predecessor) ask() error {
+	_, uid, err := peer(p.conn)
+	if err != nil {
+		return fmt.Errorf("handover: %w", err)
+	}
+	if err := mayGive(uid, os.Geteuid()); err != nil {
+		return err
+	}
 	if err := p.within(patience); err != nil {
 		return err
 	}
@@ -73,7 +84,7 @@ func (p *Predecessor) Succeed(h Heir) error {
 	if err := p.readBody(h.Prepare); err != nil {
 		return err
 	}
-	if err := p.begin(ready, nil); err != nil {
+	if err := errors.Join(p.within(patience), p.begin(ready, nil)); err != nil {
 		return err
 	}
 	var l listing
@@ -92,10 +103,12 @@ func (p *Predecessor) Succeed(h Heir) error {
 	if err := p.readBody(func(body io.Reader) error { return h.Take(connections, body) }); err != nil {
 		return err
 	}
-	if err := p.begin(taken, nil); err != nil {
+	// With time left for the answer: behind it the predecessor does not read any more.
+	if err := errors.Join(p.within(patience), p.begin(taken, nil)); err != nil {
 		return err
 	}
 	_, err = p.expect(gone, nil)
+	p.Gone = err == nil
 	return err
 }
 

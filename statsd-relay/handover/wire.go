@@ -204,7 +204,7 @@ func (w *wire) expect(want kind, v any) ([]*os.File, error) {
 	case k == refusal:
 		closeFiles(files)
 		var why string
-		if err := w.decode(&why); err != nil {
+		if err := w.decode(&why, 0); err != nil {
 			return nil, err
 		}
 		return nil, fmt.Errorf("handover: the relay that runs refuses: %s", why)
@@ -214,17 +214,22 @@ func (w *wire) expect(want kind, v any) ([]*os.File, error) {
 	case v == nil:
 		return files, nil
 	}
-	if err := w.decode(v); err != nil {
+	if err := w.decode(v, len(files)); err != nil {
 		closeFiles(files)
 		return nil, err
 	}
 	return files, nil
 }
 
-// decode reads a whole body into v. Only states are large.
-func (w *wire) decode(v any) error {
+// noteMost is the longest that a file's name and note may be together: a note has the
+// line that a connection has begun, of 64 KiB at the most.
+const noteMost = 128 << 10
+
+// decode reads a whole body, with which files came, into v. Only states are larger.
+func (w *wire) decode(v any, files int) error {
 	in := w.body()
-	if err := gob.NewDecoder(io.LimitReader(in, 1<<20)).Decode(v); err != nil {
+	most := noteMost * int64(1+files)
+	if err := gob.NewDecoder(io.LimitReader(in, most)).Decode(v); err != nil {
 		return fmt.Errorf("handover: %w", err)
 	}
 	_, err := io.Copy(io.Discard, in)
