@@ -82,7 +82,10 @@ func TestAnInteractionAfterASoftNavigationIsItsOwn(t *testing.T) {
 	s.next()
 	b.click("#slow")
 	var slow float64
-	b.eval(`until(() => seen.event.some(e => e.name === 'click' && e.target?.id === 'slow')).then(() => seen.event.find(e => e.target?.id === 'slow').duration)`, &slow)
+	b.eval(`until(() => seen.event.some(e => e.name === 'click' && e.target?.id === 'slow')).then(() => {
+		const { interactionId } = seen.event.find(e => e.name === 'click' && e.target?.id === 'slow')
+		return Math.max(...seen.event.filter(e => e.interactionId === interactionId).map(e => e.duration))
+	})`, &slow)
 	b.open(s.URL + "/unmeasured")
 	a := s.next()
 	s.checkVital(a, "INP", slow)
@@ -208,6 +211,23 @@ func TestAPageThatEndsWellTellsOfItselfOnce(t *testing.T) {
 		t.Errorf("navigation %+v", a.Nav)
 	}
 	b.close() // now whatever was kept goes out
+	s.end(b)
+}
+
+func TestAViewThatHasEndedTellsNothingWhenThePageHasLoaded(t *testing.T) {
+	s, b := newPages(t), newChromiumTab(t, chromium(t))
+	ready, release := make(chan struct{}, 1), make(chan struct{})
+	s.mux.HandleFunc("/ready", func(http.ResponseWriter, *http.Request) { ready <- struct{}{} })
+	s.mux.HandleFunc("/late", func(http.ResponseWriter, *http.Request) { <-release })
+	b.begin(s.measured("/page", keeping+`addEventListener('DOMContentLoaded', () => fetch('/ready'))`, `<img src="/late" alt="">`))
+	await(t, "the page's end", ready)
+	b.eval(`until(() => kept.length)`, nil)
+	b.away()
+	s.next()
+	close(release)
+	// Were it told of later, it would be within a second.
+	b.eval(`until(() => nav().loadEventEnd).then(() => new Promise(done => setTimeout(done, 1200)))`, nil)
+	b.close()
 	s.end(b)
 }
 
