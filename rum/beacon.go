@@ -24,6 +24,7 @@ type Beacon struct {
 	Extra     bool          `json:"-"` // there is mostly another of the same page view
 	TraceID   string        `json:"-"`
 	Told      []Sample      `json:"-"` // phases that the client has computed itself
+	Level1    Level1        `json:"-"`
 	Doubtful  bool          `json:"-"` // the client itself finds its times since the start impossible
 	Network   *NetworkError `json:"-"`
 	Violation *Violation    `json:"-"`
@@ -189,7 +190,7 @@ type phase struct {
 
 // Samples returns the valid values and what was dropped.
 func (b Beacon) Samples() ([]Sample, []Dropped) {
-	var samples []Sample
+	samples := make([]Sample, 0, 17) // all vitals and phases, as much as nearly all beacons have
 	var dropped []Dropped
 	keep := func(s Sample, metric, reason string) {
 		if reason == "" && s.absolute() {
@@ -204,7 +205,7 @@ func (b Beacon) Samples() ([]Sample, []Dropped) {
 		}
 		samples = append(samples, s)
 	}
-	for _, v := range []vital{
+	for _, v := range [...]vital{
 		{"lcp", b.Vitals.LCP, maxAbsolute},
 		{"fcp", b.Vitals.FCP, maxAbsolute},
 		{"ttfb", b.Vitals.TTFB, maxAbsolute},
@@ -282,30 +283,4 @@ func (n *Navigation) phases() []phase {
 		// Loaded while it was prerendered: there at once, when it was activated.
 		{"page_load", n.LoadEventEnd > 0, min(n.ActivationStart, n.LoadEventEnd), n.LoadEventEnd, maxAbsolute},
 	}
-}
-
-// Legacy returns the timers of django-statsd's Navigation Timing view that can be
-// told from Navigation Timing Level 2, by their keys below window.performance,
-// in milliseconds. calculated.app and calculated.dom need domLoading, which
-// Level 2 no longer has.
-func (b Beacon) Legacy() map[string]float64 {
-	out := map[string]float64{}
-	if b.Nav == nil {
-		return out
-	}
-	for key, value := range map[string]float64{
-		"timing.responseStart":  b.Nav.ResponseStart,
-		"timing.domInteractive": b.Nav.DOMInteractive,
-		"timing.domComplete":    b.Nav.DOMComplete,
-		"timing.loadEventEnd":   b.Nav.LoadEventEnd,
-		"calculated.network":    b.Nav.ResponseStart,
-	} {
-		if value > 0 && value <= maxAbsolute && b.Nav.untrue(value) == "" {
-			out[key] = value
-		}
-	}
-	if d := b.Nav.LoadEventEnd - b.Nav.DOMComplete; b.Nav.DOMComplete > 0 && d >= 0 && d <= maxPhase {
-		out["calculated.rendering"] = d
-	}
-	return out
 }

@@ -131,7 +131,9 @@ func TestATimeThatIsStillToComeIsDropped(t *testing.T) {
 	if diff := cmp.Diff(want, dropped); diff != "" {
 		t.Error(diff)
 	}
-	if v, ok := b.Legacy()["timing.domComplete"]; ok {
+	sent := keys{}
+	b.DjangoKeys(sent)
+	if v, ok := sent["window.performance.timing.domComplete"]; ok {
 		t.Errorf("domComplete = %v at %v", v, n.Now)
 	}
 }
@@ -178,11 +180,10 @@ func FuzzBeacon(f *testing.F) {
 		for _, d := range dropped {
 			check("rum.home."+strings.Replace(d.Metric, "nav_", "nav.", 1), 0)
 		}
-		for key, v := range b.Legacy() {
-			check("window.performance."+key, v)
-		}
-		if b.Nav != nil {
-			check("window.performance.navigation.type."+rum.NavigationType(b.Nav.Type), 1)
+		sent := keys{}
+		b.DjangoKeys(sent)
+		for key, v := range sent {
+			check(key, v)
 		}
 	})
 }

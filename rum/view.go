@@ -12,14 +12,10 @@ type View struct {
 	Nav                            Navigation
 }
 
-// good are the greatest values that are good: milliseconds, CLS without unit.
-// https://web.dev/articles/vitals
-var good = map[string]float64{"lcp": 2500, "inp": 200, "cls": .1, "fcp": 1800, "ttfb": 800}
-
 // NotGood are the vitals that are worse than good.
 func (v View) NotGood() (all []Sample) {
 	for _, s := range v.Samples {
-		if limit, ok := good[s.Vital]; ok && s.Value > limit {
+		if r := s.Rating(); r == needsImprovement || r == poor {
 			all = append(all, s)
 		}
 	}
