@@ -128,6 +128,14 @@ func (s Sample) Key() string {
 	return "nav." + s.Phase
 }
 
+// metric is the sample's name among dropped values.
+func (s Sample) metric() string {
+	if s.Vital != "" {
+		return s.Vital
+	}
+	return "nav_" + s.Phase
+}
+
 // Dropped is a value that cannot be true.
 type Dropped struct{ Metric, Reason string }
 
@@ -192,7 +200,7 @@ type phase struct {
 func (b Beacon) Samples() ([]Sample, []Dropped) {
 	samples := make([]Sample, 0, 17) // all vitals and phases, as much as nearly all beacons have
 	var dropped []Dropped
-	keep := func(s Sample, metric, reason string) {
+	keep := func(s Sample, reason string) {
 		if reason == "" && s.absolute() {
 			reason = b.Nav.untrue(s.Value)
 			if reason == "" && b.Doubtful {
@@ -200,7 +208,7 @@ func (b Beacon) Samples() ([]Sample, []Dropped) {
 			}
 		}
 		if reason != "" {
-			dropped = append(dropped, Dropped{metric, reason})
+			dropped = append(dropped, Dropped{s.metric(), reason})
 			return
 		}
 		samples = append(samples, s)
@@ -213,13 +221,13 @@ func (b Beacon) Samples() ([]Sample, []Dropped) {
 		{"cls", b.Vitals.CLS, maxCLS},
 	} {
 		if v.value != nil {
-			keep(Sample{Vital: v.name, Value: *v.value}, v.name, invalid(*v.value, v.most))
+			keep(Sample{Vital: v.name, Value: *v.value}, invalid(*v.value, v.most))
 		}
 	}
 	for _, p := range b.Nav.phases() {
 		if p.guard {
 			value := p.end - p.start
-			keep(Sample{Phase: p.name, Value: value}, "nav_"+p.name, p.invalid(value, b.Nav.Now))
+			keep(Sample{Phase: p.name, Value: value}, p.invalid(value, b.Nav.Now))
 		}
 	}
 	for _, s := range b.Told {
@@ -227,7 +235,7 @@ func (b Beacon) Samples() ([]Sample, []Dropped) {
 		if s.absolute() {
 			most = maxAbsolute
 		}
-		keep(s, "nav_"+s.Phase, invalid(s.Value, most))
+		keep(s, invalid(s.Value, most))
 	}
 	return samples, dropped
 }
@@ -258,16 +266,16 @@ func (p phase) invalid(value, now float64) string {
 
 // phases is the table: what each phase is, and when there is one. The guards are
 // those of Datadog's browser SDK, whose order of attributes they follow.
-func (n *Navigation) phases() []phase {
+func (n *Navigation) phases() (none [12]phase) {
 	if n == nil || n.FetchStart == 0 && n.ResponseStart == 0 {
-		return nil
+		return none
 	}
 	connected := n.ConnectEnd
 	tls := n.SecureConnectionStart > n.FetchStart
 	if tls {
 		connected = min(n.SecureConnectionStart, n.ConnectEnd)
 	}
-	return []phase{
+	return [...]phase{
 		{"redirect", n.RedirectEnd > 0, n.RedirectStart, n.RedirectEnd, maxPhase},
 		{"worker", n.WorkerStart > 0 && n.FetchStart > 0, n.WorkerStart, n.FetchStart, maxPhase},
 		// Equal to fetchStart: the connection was there already, nothing was looked up.

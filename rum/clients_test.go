@@ -130,7 +130,7 @@ func clientsSend(t *testing.T, b tab) {
 		}))`, &truth)
 		b.open(server.URL + "/elsewhere") // what is told at a page's end is told now
 		for _, name := range c.values {
-			key := "rum.home." + name
+			key := "rum.bot.home." + name // for a program holds the browser
 			within(t, c.name+" to send "+name, func() bool {
 				handler.Flush()
 				_, ok := got.value(key)

@@ -81,15 +81,15 @@ func (all Routes) Names() (names []string) {
 // PageOf is the name of the page at a path, "" if there is none.
 func (all Routes) PageOf(path string) string {
 	for _, r := range all {
-		if fits(r.pattern, path) {
+		if Fits(r.pattern, path) {
 			return r.page
 		}
 	}
 	return ""
 }
 
-// fits says whether a path fits a pattern, as gin matches it.
-func fits(pattern, path string) bool {
+// Fits says whether a path fits a pattern, as gin matches it.
+func Fits(pattern, path string) bool {
 	for {
 		want, patternRest, more := strings.Cut(pattern, "/")
 		got, pathRest, pathMore := strings.Cut(path, "/")

@@ -82,7 +82,7 @@ func TestABrowserWalksTheSiteAndItsBeaconsArriveInBothStores(t *testing.T) {
 		t.Errorf("%v values of a real browser were dropped", n)
 	}
 	eventually(t, "the same in Graphite", func() bool {
-		return sumOf(t, graphite, prefix+".timers.rum.home.ttfb.count") == p.prometheus(`sum(rum_web_vital_ttfb_seconds_count{page="home"})`)
+		return sumOf(t, graphite, prefix+".timers.rum.bot.home.ttfb.count") == p.prometheus(`sum(rum_web_vital_ttfb_seconds_count{page="home"})`)
 	})
 }
 
