@@ -119,7 +119,11 @@ type times struct {
 }
 
 // take reads a parameter's value.
-func (t *times) take(i int, value string) { t.numbers[i], t.known[i] = number(value) }
+func (t *times) take(i int, value string) {
+	if t.numbers[i], t.known[i] = number(value); !t.known[i] {
+		t.numbers[i] = 0
+	}
+}
 
 // at is a parameter's place, nil if its value is not known.
 func (t *times) at(i int) *float64 {
@@ -179,11 +183,11 @@ func DecodeBoomerang(form string) (Beacon, error) {
 // navigationTypes are those of Navigation Timing Level 1. Without any it is 0.
 var navigationTypes = map[string]string{"": "navigate", "0": "navigate", "1": "reload", "2": "back_forward"}
 
-// navigated counts the times from the navigation's start. Those that are not known
-// stay 0, and those before it are negative.
+// navigated counts the times from the navigation's start. Those that are not known, or 0,
+// which in Level 1 is what did not happen, are 0, and those before it are negative.
 func (b *Beacon) navigated(t *times, typ string) {
 	since := func(i int) float64 {
-		if !t.known[i] {
+		if t.numbers[i] == 0 {
 			return 0
 		}
 		return t.numbers[i] - t.numbers[navStart]

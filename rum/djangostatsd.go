@@ -51,7 +51,6 @@ func decodeStick(form string) (Beacon, error) {
 		}
 		if i, ok := stickNumbers[name[len(stickTiming):]]; ok {
 			t.take(i, value)
-			t.known[i] = t.known[i] && (i == navStart || t.numbers[i] != 0) // of Level 1, 0 is what did not happen
 		}
 	})
 	if err == nil && !t.known[navStart] {
