@@ -98,7 +98,7 @@ func TestAConfigurationThatCannotBeSaysWhy(t *testing.T) {
 		"16 countries":         {Countries: strings.Fields(strings.Repeat("de ", 16)), CountryHeader: "X"},
 		"without a header":     {Countries: []string{"de"}},
 		`origin "https://a/b"`: {Origins: []string{"https://a/b"}},
-		"negative":             {MaxLabelSets: -1},
+		"negative":             {MaxLabelSets: -1, PerSecond: -1},
 		"none alone":           {Keys: []string{"none", "boomcatch"}},
 		"without the keys":     {BoomcatchPrefix: "web"},
 		`prefix "a:b"`:         {BoomcatchPrefix: "a:b", Keys: []string{"boomcatch"}},

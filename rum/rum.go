@@ -101,8 +101,8 @@ func (c Config) Check() error {
 			fault("origin %q: give scheme and host alone, as https://shop.example", o)
 		}
 	}
-	if c.MaxLabelSets < 0 {
-		fault("label sets can't be negative")
+	if c.MaxLabelSets < 0 || c.PerSecond < 0 {
+		fault("label sets and beacons a second can't be negative")
 	}
 	return errors.Join(append(faults, checkKeys(c.Keys, c.BoomcatchPrefix))...)
 }

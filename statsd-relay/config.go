@@ -444,6 +444,7 @@ type Beacons struct {
 
 	CountryHeader   string   `yaml:"country_header"`   // where they say a sender's country; "" is nowhere
 	Countries       []string `yaml:"countries"`        // that are told apart
+	Rate            int      `yaml:"rate"`             // beacons a second that are taken; 0 is 5,000
 	LabelSets       int      `yaml:"label_sets"`       // of all histograms together, and of all counters; 0 is 2,000
 	Keys            []string `yaml:"keys"`             // sets of keys that other servers have for beacons in Graphite
 	BoomcatchPrefix string   `yaml:"boomcatch_prefix"` // of boomcatch's keys

@@ -26,7 +26,7 @@ func beaconConfig(b relay.Beacons) (rum.Config, error) {
 	routes, err := rum.ParseRoutes(b.Routes)
 	c := rum.Config{
 		Pages: append(routes.Names(), b.Pages...), PageOf: routes.PageOf, Origins: b.Origins, Countries: b.Countries, CountryHeader: b.CountryHeader,
-		MaxLabelSets: b.LabelSets, Keys: b.Keys, BoomcatchPrefix: b.BoomcatchPrefix,
+		PerSecond: b.Rate, MaxLabelSets: b.LabelSets, Keys: b.Keys, BoomcatchPrefix: b.BoomcatchPrefix,
 	}
 	errs := []error{err}
 	var proxies []netip.Prefix

@@ -58,6 +58,7 @@ type flags struct {
 	Countries  []string      `name:"countries" setting:"beacons.countries" env:"RELAY_COUNTRIES" placeholder:"CODE" help:"Countries that web vitals' ratings tell apart, as de,fr; others are \"other\"."`
 	BeaconKeys []string      `name:"beacon-keys" setting:"beacons.keys" default:"django-statsd" env:"RELAY_BEACON_KEYS" help:"Legacy keys of beacons in Graphite: django-statsd (window.performance.*), boomcatch (rt.*, navtiming.*), or none."`
 	Boomcatch  string        `name:"boomcatch-prefix" setting:"beacons.boomcatch_prefix" env:"RELAY_BOOMCATCH_PREFIX" placeholder:"PREFIX" help:"Prefix of boomcatch's keys."`
+	BeaconRate int           `name:"beacon-rate" setting:"beacons.rate" default:"5000" env:"RELAY_BEACON_RATE" help:"Beacons taken a second, and at once; more are refused, so that a flood takes no more than a known share of the machine."`
 	LabelSets  int           `name:"beacon-label-sets" setting:"beacons.label_sets" default:"2000" env:"RELAY_BEACON_LABEL_SETS" help:"Label sets of all histograms of beacons, and as many of counters; beyond, the page is \"overflow\"."`
 	Graphite   []string      `name:"graphite" setting:"graphite.address" env:"RELAY_GRAPHITE" placeholder:"HOST:PORT[:INSTANCE]" help:"Send flushes to this carbon, or to several by carbon-relay's consistent hashing; none: don't."`
 	Flush      time.Duration `name:"flush" setting:"flush_interval" default:"10s" env:"RELAY_FLUSH" help:"How often."`
