@@ -507,7 +507,7 @@ func views(t *testing.T, is nature, newTab func(*testing.T) tab) {
 		if want := (rum.Errors{Error: 2, Rejection: 1, CSP: 1}); a.Errors != want {
 			t.Errorf("the beacon tells of %+v, want %+v", a.Errors, want)
 		}
-		if got := counted(t, s.reg, "rum_page_errors_total", "error", "home"); got != 2 {
+		if got := counted(t, s.reg, "rum_page_errors_total", "bot", "error", "home"); got != 2 {
 			t.Errorf("%v errors are counted, want 2", got)
 		}
 	})
