@@ -131,7 +131,9 @@ func TestATimeThatIsStillToComeIsDropped(t *testing.T) {
 	if diff := cmp.Diff(want, dropped); diff != "" {
 		t.Error(diff)
 	}
-	if v, ok := b.Legacy()["timing.domComplete"]; ok {
+	sent := keys{}
+	b.DjangoKeys(sent)
+	if v, ok := sent["window.performance.timing.domComplete"]; ok {
 		t.Errorf("domComplete = %v at %v", v, n.Now)
 	}
 }
@@ -185,11 +187,10 @@ func FuzzBeacon(f *testing.F) {
 		if len(b.ServerTiming) > 16 || len(b.Timings) > 16 {
 			t.Errorf("%s: %d server timings and %d timings", body, len(b.ServerTiming), len(b.Timings))
 		}
-		for key, v := range b.Legacy() {
-			check("window.performance."+key, v)
-		}
-		if b.Nav != nil {
-			check("window.performance.navigation.type."+rum.NavigationType(b.Nav.Type), 1)
+		sent := keys{}
+		b.DjangoKeys(sent)
+		for key, v := range sent {
+			check(key, v)
 		}
 	})
 }

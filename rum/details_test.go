@@ -148,11 +148,11 @@ func TestTimingsOfTheListHaveTheirNames(t *testing.T) {
 
 func TestNamesOfTimings(t *testing.T) {
 	for name, ok := range map[string]bool{"search": true, "a-b_9": true, "": false, "A": false, "9": false, "a.b": false, "other": false, strings.Repeat("a", 33): false} {
-		if err := rum.CheckTimings([]string{"x", name}); (err == nil) != ok {
+		if err := (rum.Config{Timings: []string{"x", name}}).Check(); (err == nil) != ok {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	if rum.CheckTimings(make([]string, 33)) == nil {
+	if (rum.Config{Timings: make([]string, 33)}).Check() == nil {
 		t.Error("33 names are taken")
 	}
 }

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 // timingsMetric is what pages' own scripts have timed by rum.mark and rum.measure.
@@ -20,8 +18,8 @@ const maxTimings = 32
 // timingName is a part of a key in Graphite.
 var timingName = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,31}$`)
 
-// CheckTimings says what is wrong with the names for Config.Timings.
-func CheckTimings(names []string) error {
+// checkTimings says what is wrong with the names for Config.Timings.
+func checkTimings(names []string) error {
 	if len(names) > maxTimings {
 		return fmt.Errorf("%d names of timings: %d are the most", len(names), maxTimings)
 	}
@@ -33,23 +31,14 @@ func CheckTimings(names []string) error {
 	return nil
 }
 
-func newTimings() *prometheus.HistogramVec {
-	return histogram(timingsMetric, []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60})
-}
-
 // timings records what the page's own script has timed.
-func (h *Handler) timings(b Beacon, page string) {
+func (h *Handler) timings(b *Beacon, from *origin) {
 	for _, t := range b.Timings {
 		name := otherTiming
 		if i := slices.Index(h.cfg.Timings, t.Name); i >= 0 {
 			name = h.cfg.Timings[i]
 		}
-		h.sink.Timing("rum."+page+".timing."+name, t.Value)
-		o := h.metrics.timings.WithLabelValues(page, name)
-		if trace := b.Trace(); trace != "" {
-			o.(prometheus.ExemplarObserver).ObserveWithExemplar(t.Value/1000, prometheus.Labels{"trace_id": trace})
-		} else {
-			o.Observe(t.Value / 1000)
-		}
+		h.sink.Timing(from.key("timing."+name), t.Value)
+		observe(h.metrics.timings.with(from.page, name), t.Value/1000, from.trace)
 	}
 }

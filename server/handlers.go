@@ -207,12 +207,21 @@ func (s *Server) beacon() (http.Handler, error) {
 	if s.config.BeaconSample > 1 {
 		return nil, fmt.Errorf("--beacon-sample %v: it is a share, from 0 to 1", s.config.BeaconSample)
 	}
-	if err := rum.CheckTimings(s.config.BeaconTimings); err != nil {
-		return nil, fmt.Errorf("--beacon-timings: %w", err)
+	routes, err := rum.ParseRoutes(web.PageRoutes())
+	if err != nil {
+		return nil, err
 	}
 	networks := rum.NewNetworks(s.config.Proxies)
+	config := rum.Config{
+		Pages: web.Pages(), PageOf: routes.PageOf, Timings: s.config.BeaconTimings, Origins: s.config.BeaconOrigins, Networks: networks,
+		Countries: s.config.Countries, CountryHeader: s.config.CountryHeader, Keys: s.config.BeaconKeys, BoomcatchPrefix: s.config.BoomcatchPrefix,
+	}
+	if err := config.Check(); err != nil {
+		return nil, fmt.Errorf("beacons: %w", err)
+	}
 	if s.relay != nil {
-		s.beacons = rum.NewHandler(rum.Config{Pages: web.Pages(), PageOf: web.PageOf(), Timings: s.config.BeaconTimings, Origins: s.config.BeaconOrigins, Networks: networks, Views: s.views.Add}, s.relay.Registerer(), s.relay, s.log)
+		config.Views = s.views.Add
+		s.beacons = rum.NewHandler(config, s.relay.Registerer(), s.relay, s.log)
 		return s.beacons, nil
 	}
 	if s.config.Beacons == "" {
@@ -229,6 +238,9 @@ func (s *Server) beacon() (http.Handler, error) {
 			// The relay needs to know nothing of who sent it, so no X-Forwarded-For either.
 			r.Out.Header.Del("Cookie")
 			r.Out.Header.Del("Authorization")
+			if header := s.config.CountryHeader; header != "" && !networks.FromProxy(r.In) {
+				r.Out.Header.Del(header) // the relay believes us
+			}
 		},
 		Transport: s.registry.Transport("relay", nil),
 		ErrorLog:  slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

@@ -129,6 +129,10 @@ func (s *Server) relayAddress() string {
 // when its visitor leaves, at 20 pages a second three minutes later at the most.
 const recentRequests = 4096
 
+// percentiles of timers: statsd's own, and the one by which web vitals are judged.
+// https://web.dev/articles/vitals#core-web-vitals
+var percentiles = []float64{75, 90}
+
 // openRelay binds the sidecar's sockets, so that no statsd line of this process is lost.
 func (s *Server) openRelay(context.Context) error {
 	c := s.config.Relay
@@ -136,7 +140,7 @@ func (s *Server) openRelay(context.Context) error {
 		return nil
 	}
 	r, err := relay.New(relay.Config{
-		UDP: c.UDP, TCP: c.TCP, Flush: c.Flush, Graphite: s.config.graphite(),
+		UDP: c.UDP, TCP: c.TCP, Flush: c.Flush, Graphite: s.config.graphite(), Percentiles: percentiles,
 		Naming: relay.Naming{Modern: c.Prefix != "", Prefix: c.Prefix},
 	}, s.log)
 	if err != nil {

@@ -82,8 +82,11 @@ func TestABrowserWalksTheSiteAndItsBeaconsArriveInBothStores(t *testing.T) {
 		t.Errorf("%v values of a real browser were dropped", n)
 	}
 	eventually(t, "the same in Graphite", func() bool {
-		return sumOf(t, graphite, prefix+".timers.rum.home.ttfb.count") == p.prometheus(`sum(rum_web_vital_ttfb_seconds_count{page="home"})`)
+		return sumOf(t, graphite, prefix+".timers.rum.bot.home.ttfb.count") == p.prometheus(`sum(rum_web_vital_ttfb_seconds_count{page="home"})`)
 	})
+	if p75 := sumOf(t, graphite, prefix+".timers.rum.bot.home.ttfb.upper_75"); p75 <= 0 {
+		t.Errorf("p75 in Graphite is %v", p75)
+	}
 }
 
 func TestASlowQueryIsFoundFromThePageThatItMadeSlow(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"addons/rum"
 	relay "addons/statsd-relay"
 )
 
@@ -63,11 +62,7 @@ func (s source) config() (relay.Config, error) {
 		loaded, err := loadFile(s.file, cfg)
 		cfg, errs = loaded, append(errs, err)
 	}
-	errs = append(errs, set(&cfg, s.given)...)
-	if err := rum.CheckTimings(cfg.Beacons.Timings); err != nil {
-		errs = append(errs, fmt.Errorf("statsd-relay: beacons.timings: %w", err))
-	}
-	return cfg, errors.Join(errs...)
+	return cfg, errors.Join(append(errs, set(&cfg, s.given)...)...)
 }
 
 func set(cfg *relay.Config, values []value) (errs []error) {

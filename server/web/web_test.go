@@ -607,7 +607,11 @@ func TestEachBuildOfTheScriptIsServedForEver(t *testing.T) {
 
 func TestAPageIsFoundByItsPath(t *testing.T) {
 	t.Parallel()
-	of := web.PageOf()
+	routes, err := rum.ParseRoutes(web.PageRoutes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := routes.PageOf
 	for path, want := range map[string]string{
 		"/en-US/firefox/": "home", "/de/android/search/": "search", "/fr/firefox/addon/night-reader/": "addon",
 		"/fr/firefox/addon/night-reader/versions/": "versions", "/fr/firefox/addon//": "", "/": "", "": "", "/api/v5/addons/search/": "", "x": "",
