@@ -40,6 +40,7 @@ func TestBoomcatchsKeysComeOfTodaysBoomerang(t *testing.T) {
 		{"times that boomerang itself doubts", boomerangForm + "&nt_bad=1", "", map[string]float64{
 			"navtiming.dns": 17, "navtiming.connect": 45, "navtiming.response": 28, "navtiming.domContent": 11, "navtiming.load": 9,
 		}},
+		{"over a connection that was there", "nt_nav_st=1000&nt_dns_st=1003&nt_dns_end=1003&nt_con_st=1003&nt_con_end=1003", "", map[string]float64{}},
 		{"an end without its start", "nt_nav_st=1000&nt_dns_end=1500&nt_res_st=9000&nt_res_end=8000&t_done=-4&t_resp=700000", "", map[string]float64{}},
 		{"of a request", boomerangForm + "&http.initiator=xhr", "", map[string]float64{}},
 		{"when the page is left", boomerangForm + "&rt.quit=", "", map[string]float64{}},

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -97,7 +98,8 @@ func TestBeaconsAreHandedOnWithoutWhoSentThem(t *testing.T) {
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	defer relay.Close()
-	s := &Server{log: quiet(), registry: metrics.New(nil), config: Config{Beacons: relay.URL}}
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	s := &Server{log: quiet(), registry: metrics.New(nil), config: Config{Beacons: relay.URL, Proxies: proxies, CountryHeader: "CF-IPCountry"}}
 	beacon, err := s.beacon()
 	if err != nil {
 		t.Fatal(err)
@@ -107,14 +109,25 @@ func TestBeaconsAreHandedOnWithoutWhoSentThem(t *testing.T) {
 	req.Header.Set("Sec-Fetch-Site", "same-origin")
 	req.Header.Set("Cookie", "who=me")
 	req.Header.Set("X-Forwarded-For", "192.0.2.1")
+	req.Header.Set("CF-IPCountry", "DE")
 	w := httptest.NewRecorder()
 	beacon.ServeHTTP(w, req)
 	if w.Code != http.StatusNoContent {
 		t.Fatalf("status %d", w.Code)
 	}
 	h := <-got
+	if h.Get("CF-IPCountry") != "" {
+		t.Errorf("the relay got %v of a sender that is no proxy", h)
+	}
 	if h.Get("User-Agent") != "Firefox" || h.Get("Sec-Fetch-Site") != "same-origin" || h.Get("Cookie") != "" || h.Get("X-Forwarded-For") != "" {
 		t.Errorf("the relay got %v", h)
+	}
+	req = httptest.NewRequest(http.MethodPost, "/rum", strings.NewReader("{}"))
+	req.RemoteAddr = "10.0.0.1:1"
+	req.Header.Set("CF-IPCountry", "DE")
+	beacon.ServeHTTP(httptest.NewRecorder(), req)
+	if h := <-got; h.Get("CF-IPCountry") != "DE" {
+		t.Errorf("the relay got %v of a proxy", h)
 	}
 }
 
