@@ -111,7 +111,7 @@ func (s *Server) operators() (http.Handler, error) {
 	if client != nil {
 		links = append(links, console.Link{Name: "Dashboards", Path: "/dashboards/"}, console.Link{Name: "Alerts", Path: "/alerts/"})
 	}
-	if s.views != nil {
+	if client != nil || s.views != nil {
 		links = append(links, console.Link{Name: "Page views", Path: "/views/"})
 	}
 	nav := ops.Navigation(links...)
@@ -120,15 +120,23 @@ func (s *Server) operators() (http.Handler, error) {
 		var h http.Handler
 		switch l.Path {
 		case "/dashboards/":
-			h = dashboards.New(client, frame, dashboards.Interval(s.scrapeInterval()))
+			h = dashboards.New(client, frame, dashboards.Interval(s.scrapeInterval()), dashboards.Traces(s.traceURL))
 		case "/alerts/":
 			h = alerts.New(client, frame)
 		default:
-			h = views.New(s.views, frame)
+			h = views.New(views.Config{Store: s.views, Prometheus: client, Pages: append(web.Pages(), "other"), Sample: s.config.BeaconSample}, frame)
 		}
 		config.Parts = append(config.Parts, ops.Part{Link: l, Handler: h})
 	}
 	return ops.New(config), nil
+}
+
+// traceURL is where the page view of a trace is shown, "" if it is not kept here.
+func (s *Server) traceURL(trace string) string {
+	if !s.views.Has(trace) {
+		return ""
+	}
+	return "/views/trace/" + trace
 }
 
 // facts are what an operator wants to see first: where this process listens and

@@ -166,6 +166,10 @@ func (s *Server) openInstruments(ctx context.Context) error {
 	}
 	s.registry = metrics.New(client)
 	exportLostPackets(s.registry, s.statsd)
+	s.registry.Gauge(metrics.Desc{
+		Name: "addons_build_info", Help: "1, with the version that runs: a change of it is a deploy.",
+		Labels: []metrics.Label{metrics.L("version"), metrics.L("revision")},
+	}).With(s.config.Version.Version, s.config.Version.Commit).Set(1)
 	s.checks = health.New(s.registry)
 	s.faults, err = fault.New(s.config.SentryDSN, s.config.Version.Version, s.registry, s.log)
 	if err != nil {
