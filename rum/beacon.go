@@ -4,22 +4,28 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
 // Beacon is a page view, or a part of one, as a client told of it. In JSON it is what
 // rum.js sends.
 type Beacon struct {
-	Page       string      `json:"page"`       // the server's name for the kind of page
-	Connection string      `json:"connection"` // Network Information API's effective type
-	Automated  bool        `json:"automated"`  // navigator.webdriver: a program holds the browser
-	Vitals     Vitals      `json:"vitals"`
-	Nav        *Navigation `json:"nav"`
-	Errors     Errors      `json:"errors"`
+	Page         string         `json:"page"`       // the server's name for the kind of page
+	URL          string         `json:"url"`        // of the page where it has no name: matched with the site's routes and forgotten
+	Connection   string         `json:"connection"` // Network Information API's effective type
+	Automated    bool           `json:"automated"`  // navigator.webdriver: a program holds the browser
+	Vitals       Vitals         `json:"vitals"`
+	Attribution  Attribution    `json:"attribution"`
+	Nav          *Navigation    `json:"nav"`
+	ServerTiming []ServerTiming `json:"serverTiming"` // of the page's response; 16 at the most
+	Timings      []Timing       `json:"timings"`      // of the page's own script; 16 at the most
+	Errors       Errors         `json:"errors"`
+
+	unfit []Dropped // that Decode has dropped
 
 	// What other clients send:
 	Format    string        `json:"-"`
-	URL       string        `json:"-"` // of the page, which is matched with the site's routes and forgotten
 	ID        string        `json:"-"` // of the values: a later one with the same takes their place
 	Extra     bool          `json:"-"` // there is mostly another of the same page view
 	TraceID   string        `json:"-"`
@@ -92,10 +98,14 @@ func Decode(body []byte) (Beacon, error) {
 	if err := json.Unmarshal(body, &b); err != nil {
 		return Beacon{}, fmt.Errorf("not a beacon: %w", err)
 	}
-	if b.Page == "" {
+	if b.Page == "" && b.URL == "" {
 		return Beacon{}, fmt.Errorf(`not a beacon: "page" is missing`)
 	}
+	if n := len(b.ServerTiming) + len(b.Timings); n > maxValues {
+		return Beacon{}, fmt.Errorf("%d timings in one beacon: %d are the most", n, maxValues)
+	}
 	b.Format = own
+	b.checkDetails()
 	return b, nil
 }
 
@@ -190,7 +200,7 @@ type phase struct {
 // Samples returns the valid values and what was dropped.
 func (b Beacon) Samples() ([]Sample, []Dropped) {
 	var samples []Sample
-	var dropped []Dropped
+	dropped := slices.Clone(b.unfit)
 	keep := func(s Sample, metric, reason string) {
 		if reason == "" && s.absolute() {
 			reason = b.Nav.untrue(s.Value)

@@ -16,7 +16,7 @@ type Metric struct {
 
 // Metrics lists the package's metrics, by name.
 func Metrics() []Metric {
-	all := []Metric{beaconsMetric, droppedMetric, lateMetric, phasesMetric, errorsMetric, networkMetric, violationsMetric}
+	all := []Metric{beaconsMetric, droppedMetric, lateMetric, phasesMetric, errorsMetric, networkMetric, violationsMetric, timingsMetric}
 	for _, v := range vitalBuckets {
 		all = append(all, Metric{v.name, v.help, vitalLabels})
 	}
@@ -41,7 +41,7 @@ type instruments struct {
 	beacons, dropped            *prometheus.CounterVec
 	errors, network, violations *prometheus.CounterVec
 	late                        prometheus.Counter
-	phases                      *prometheus.HistogramVec
+	phases, timings             *prometheus.HistogramVec
 	vitals                      map[string]*prometheus.HistogramVec
 }
 
@@ -63,11 +63,12 @@ func newInstruments(reg prometheus.Registerer) *instruments {
 		beacons: counter(beaconsMetric),
 		dropped: counter(droppedMetric),
 		errors:  counter(errorsMetric), network: counter(networkMetric), violations: counter(violationsMetric),
-		late:   counter(lateMetric).WithLabelValues(),
-		phases: histogram(phasesMetric, []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}),
-		vitals: map[string]*prometheus.HistogramVec{},
+		late:    counter(lateMetric).WithLabelValues(),
+		phases:  histogram(phasesMetric, []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}),
+		vitals:  map[string]*prometheus.HistogramVec{},
+		timings: newTimings(),
 	}
-	reg.MustRegister(m.beacons, m.dropped, m.phases, m.errors, m.network, m.violations, m.late)
+	reg.MustRegister(m.timings, m.beacons, m.dropped, m.phases, m.errors, m.network, m.violations, m.late)
 	for _, format := range formats {
 		m.beacons.WithLabelValues(format, accepted)
 	}

@@ -49,13 +49,16 @@ type Config struct {
 	// PageOf is the name of the page at a path, "" if there is none: clients other than
 	// rum.js know no names. nil knows none either.
 	PageOf func(path string) string
+	// Timings are the names that pages' scripts may time by rum.mark and rum.measure; others
+	// are counted as "other". CheckTimings has nothing against them.
+	Timings []string
 	// Origins are those of other sites whose pages may send, as "https://shop.example".
 	Origins []string
 	// PerSecond is how many beacons are decoded a second at the most, and at once;
 	// 0 is 5,000.
 	PerSecond int
-	// Views gets each page view of the site's own script that was fetched; nil: nobody
-	// looks at single ones. It must not block.
+	// Views gets each page view of the site's own script, but for returns from the
+	// back/forward cache; nil: nobody looks at single ones. It must not block.
 	Views func(View)
 	// Networks bounds each sender's network; nil bounds none.
 	Networks *Networks
@@ -274,9 +277,12 @@ func (h *Handler) record(b Beacon, page, device string) {
 			h.settled(&one)
 		}
 	}
-	if h.cfg.Views != nil && b.Format == own && b.Nav != nil && b.Nav.ResponseStart > 0 {
-		h.cfg.Views(View{time.Now(), page, device, kind, NavigationType(b.Nav.Type), b.Trace(), samples, *b.Nav})
+	if h.cfg.Views != nil {
+		if v, ok := b.view(page, device, kind, samples); ok {
+			h.cfg.Views(v)
+		}
 	}
+	h.timings(b, page)
 	h.metrics.count(b, page)
 	if b.Extra {
 		return
@@ -344,7 +350,7 @@ func Connection(effectiveType string) string {
 // NavigationType is one of the platform's types, "other" for any other word.
 func NavigationType(t string) string {
 	switch t {
-	case "navigate", "reload", "back_forward", "prerender", "back-forward-cache":
+	case "navigate", "reload", "back_forward", "prerender", "back-forward-cache", softNavigation:
 		return t
 	}
 	return "other"

@@ -47,6 +47,9 @@ type Config struct {
 	BeaconSample float64
 	// BeaconOrigins are other sites whose pages may send beacons, as https://shop.example.
 	BeaconOrigins []string
+	// BeaconTimings are the names of what pages' scripts may time by rum.mark and
+	// rum.measure; others are counted as "other".
+	BeaconTimings []string
 	// Proxies are those before the site: their X-Forwarded-For is believed.
 	Proxies []netip.Prefix
 	// Prometheus is asked for dashboards and alerts when there is none in this

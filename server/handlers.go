@@ -200,7 +200,7 @@ func (s *Server) pages() (http.Handler, error) {
 		Registry: s.registry, Faults: s.faults, Health: s.checks, Version: s.config.Version, Log: s.log, Debug: s.config.Debug, Drills: s.config.Drills,
 	}
 	if beacon != nil {
-		config.Script, config.Sample = rum.Script(), cmp.Or(s.config.BeaconSample, 1)
+		config.Scripts, config.Sample = rum.Scripts(), cmp.Or(s.config.BeaconSample, 1)
 		config.Recent = s.recent
 	}
 	return web.New(config)
@@ -215,9 +215,12 @@ func (s *Server) beacon() (http.Handler, error) {
 	if s.config.BeaconSample > 1 {
 		return nil, fmt.Errorf("--beacon-sample %v: it is a share, from 0 to 1", s.config.BeaconSample)
 	}
+	if err := rum.CheckTimings(s.config.BeaconTimings); err != nil {
+		return nil, fmt.Errorf("--beacon-timings: %w", err)
+	}
 	networks := rum.NewNetworks(s.config.Proxies)
 	if s.relay != nil {
-		s.beacons = rum.NewHandler(rum.Config{Pages: web.Pages(), PageOf: web.PageOf(), Origins: s.config.BeaconOrigins, Networks: networks, Views: s.views.Add}, s.relay.Registerer(), s.relay, s.log)
+		s.beacons = rum.NewHandler(rum.Config{Pages: web.Pages(), PageOf: web.PageOf(), Timings: s.config.BeaconTimings, Origins: s.config.BeaconOrigins, Networks: networks, Views: s.views.Add}, s.relay.Registerer(), s.relay, s.log)
 		return s.beacons, nil
 	}
 	if s.config.Beacons == "" {

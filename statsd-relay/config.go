@@ -438,4 +438,5 @@ func (b *Bins) UnmarshalYAML(node *yaml.Node) error {
 type Beacons struct {
 	Address string   `yaml:"address"` // "" is not at all
 	Pages   []string `yaml:"pages"`   // names that pages may have; others count as "other"
+	Timings []string `yaml:"timings"` // names of what pages' scripts may time; likewise
 }

@@ -90,13 +90,14 @@ type siteFlags struct {
 	Proxies []netip.Prefix `help:"Networks of proxies before the site, as 10.0.0.0/8, whose X-Forwarded-For is believed: beacons are bounded by who sends them." placeholder:"CIDR" env:"ADDONS_PROXIES"`
 	Sampled float64        `help:"Share of page views that send a beacon; 0: none, and none is taken." name:"beacon-sample" default:"1" env:"ADDONS_BEACON_SAMPLE"`
 	Origins []string       `help:"Other sites whose pages may send beacons, as https://shop.example." name:"beacon-origins" placeholder:"ORIGIN" env:"ADDONS_BEACON_ORIGINS"`
+	Timings []string       `help:"Names of what pages' scripts time by rum.mark and rum.measure; others count as \"other\"." name:"beacon-timings" placeholder:"NAME" env:"ADDONS_BEACON_TIMINGS"`
 	Debug   bool           `help:"Show at the foot of each page what it cost." env:"ADDONS_DEBUG"`
 	Drills  bool           `help:"Serve /__drill__/panic, which fails on purpose: to see that errors are counted, reported and alerted." env:"ADDONS_DRILLS"`
 }
 
 func (f siteFlags) apply(c *server.Config) {
 	c.Site, c.Public, c.BaseURL, c.Drain, c.Debug, c.Drills = true, f.Public, f.BaseURL, f.Drain, f.Debug, f.Drills
-	c.Proxies, c.BeaconOrigins, c.BeaconSample = f.Proxies, f.Origins, f.Sampled
+	c.Proxies, c.BeaconOrigins, c.BeaconTimings, c.BeaconSample = f.Proxies, f.Origins, f.Timings, f.Sampled
 	if f.Sampled == 0 {
 		c.BeaconSample = -1
 	}

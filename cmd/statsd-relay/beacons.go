@@ -20,9 +20,9 @@ type beaconServer struct {
 	server   *http.Server
 }
 
-func newBeaconServer(l net.Listener, pages []string, r *relay.Relay, log *slog.Logger) *beaconServer {
+func newBeaconServer(l net.Listener, c relay.Beacons, r *relay.Relay, log *slog.Logger) *beaconServer {
 	// Whoever sends is bounded by the site that hands the beacons on.
-	handler := rum.NewHandler(rum.Config{Pages: pages}, r.Registerer(), r, log)
+	handler := rum.NewHandler(rum.Config{Pages: c.Pages, Timings: c.Timings}, r.Registerer(), r, log)
 	mux := http.NewServeMux()
 	for _, path := range rum.Paths {
 		mux.Handle(path, handler)

@@ -51,6 +51,7 @@ type flags struct {
 	State      string        `name:"state" setting:"state" env:"RELAY_STATE" placeholder:"FILE" help:"Keep in this file, from SIGTERM to the next start, the interval under way and what /metrics has counted."`
 	Beacons    string        `name:"beacons" setting:"beacons.address" env:"RELAY_BEACONS" placeholder:"HOST:PORT" help:"Take browsers' beacons here, at /rum; empty: don't. A site hands them on from its own origin."`
 	Pages      []string      `name:"pages" setting:"beacons.pages" default:"home,search,categories,browse,language-tools,addon,versions,reviews,privacy,error" env:"RELAY_PAGES" help:"Names that pages may have in beacons; others count as \"other\"."`
+	Timings    []string      `name:"timings" setting:"beacons.timings" env:"RELAY_TIMINGS" placeholder:"NAME" help:"Names of what pages' scripts time by rum.mark and rum.measure; others count as \"other\"."`
 	Graphite   []string      `name:"graphite" setting:"graphite.address" env:"RELAY_GRAPHITE" placeholder:"HOST:PORT[:INSTANCE]" help:"Send flushes to this carbon, or to several by carbon-relay's consistent hashing; none: don't."`
 	Flush      time.Duration `name:"flush" setting:"flush_interval" default:"10s" env:"RELAY_FLUSH" help:"How often."`
 	Percentile []float64     `name:"percentile" setting:"percent_threshold" default:"90" env:"RELAY_PERCENTILE" help:"Percentiles of timers; negative ones from the top."`
@@ -183,7 +184,7 @@ func run(ctx context.Context, from source, log *slog.Logger) error {
 		return nil
 	})
 	if listeners.beacons != nil {
-		beacons := newBeaconServer(listeners.beacons, cfg.Beacons.Pages, r, log)
+		beacons := newBeaconServer(listeners.beacons, cfg.Beacons, r, log)
 		r.BeforeHandOver(beacons.handler.Flush)
 		group.Go(beacons.serve)
 		group.Go(func() error { // a beacon that comes while the last flush is made, or at a hand-over, may miss it

@@ -9,6 +9,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"addons/rum"
 	relay "addons/statsd-relay"
 )
 
@@ -62,7 +63,11 @@ func (s source) config() (relay.Config, error) {
 		loaded, err := loadFile(s.file, cfg)
 		cfg, errs = loaded, append(errs, err)
 	}
-	return cfg, errors.Join(append(errs, set(&cfg, s.given)...)...)
+	errs = append(errs, set(&cfg, s.given)...)
+	if err := rum.CheckTimings(cfg.Beacons.Timings); err != nil {
+		errs = append(errs, fmt.Errorf("statsd-relay: beacons.timings: %w", err))
+	}
+	return cfg, errors.Join(errs...)
 }
 
 func set(cfg *relay.Config, values []value) (errs []error) {
