@@ -18,8 +18,8 @@ func number(ms float64) string {
 
 // shown is a vital of a view as the pages show it.
 type shown struct {
-	rating
-	Text string
+	Rating rating
+	Text   string
 }
 
 // shownOf shows a vital of a view; "–" if it was not measured.
@@ -44,9 +44,10 @@ func (h *Handler) show(w http.ResponseWriter, v *view) {
 	works := slices.Clone(v.Request.Works)
 	slices.SortStableFunc(works, func(a, b work) int { return cmp.Compare(b.Total, a.Total) })
 	h.write(w, http.StatusOK, "view", fmt.Sprintf("A view of %s", v.Page), struct {
-		View   *view
-		Why    string
-		Stages []stage
-		Works  []work
-	}{v, v.why(), v.waterfall(), works})
+		View       *view
+		Why        string
+		Stages     []stage
+		Works      []work
+		Breakdowns []breakdown
+	}{v, v.why(), v.waterfall(), works, v.breakdowns()})
 }
