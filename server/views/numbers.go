@@ -277,6 +277,7 @@ type traced struct {
 	At    time.Time
 	Value float64
 	Trace string
+	Kept  bool // so that there is more to be seen of it
 }
 
 // maxTraced are shown.
@@ -291,7 +292,7 @@ func (n numbers) exemplars(ctx context.Context, v vital, a among, w window) ([]t
 	var all []traced
 	for _, series := range answer {
 		for _, e := range series.Exemplars {
-			all = append(all, traced{e.Timestamp.Time(), float64(e.Value), string(e.Labels["trace_id"])})
+			all = append(all, traced{e.Timestamp.Time(), float64(e.Value), string(e.Labels["trace_id"]), false})
 		}
 	}
 	slices.SortFunc(all, func(a, b traced) int { return cmp.Compare(b.Value, a.Value) })

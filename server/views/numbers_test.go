@@ -229,12 +229,12 @@ func TestTheExplorerReadsWhatPrometheusKeeps(t *testing.T) {
 	for path, want := range map[string][]string{
 		"/views/?range=1h": {
 			`<th scope="row"><a href="/views/page/addon?device=mobile&amp;range=1h&amp;vital=lcp">addon</a></th><td>mobile</td>`, `<td class="number">200</td><td>LCP 6`,
-			`<a href="/views/1">3.00 s, view 1</a>`, "Of 500 page views that should have told of themselves 200 did: 40 %.",
+			`<a href="/views/1">LCP 3.00 s<span class="hidden">, view 1</span></a>`, "Of 500 page views that should have told of themselves 200 did: 40 %.",
 		},
 		"/views/?range=1h&device=bot": {`<td>bot</td>`},
 		"/views/page/addon?range=1h&device=mobile": {
-			"75th percentile of 200 views, mobile, last 1h", `<a href="/views/trace/` + trace + `">5.50 s</a>`, `<circle class="bad"`, `<circle class="ok"`, `<line class="mark"`,
-			"<caption>Views by LCP: good up to 2.50 s, poor above 4.00 s</caption>", `<th scope="row">4.00 s – 6.00 s</th><td>✕ poor</td><td class="number">25 %</td>`,
+			"75th percentile of 200 views, mobile, last 1h", `<a href="/views/trace/` + trace + `"><code>`, `<circle class="bad"`, `<circle class="ok"`, `<line class="mark"`,
+			"<caption><span>Views by LCP: good up to 2.50 s, poor above 4.00 s</span></caption>", `<th scope="row">4.00 s – 6.00 s</th><td>✕ poor</td><td class="number">25 %</td>`,
 			`<th scope="row">request</th><td class="number">400</td>`, "before and after 1 &lt;new&gt; came at", `<span class="badge ok">better</span>`, "40 %",
 		},
 	} {

@@ -9,7 +9,7 @@ import (
 )
 
 // maxKept views are listed on a page's page.
-const maxKept = 20
+const maxKept = 10
 
 // course is what a page's page shows of Prometheus's numbers.
 type course struct {
@@ -95,9 +95,7 @@ func (h *Handler) course(ctx context.Context, c choice, w window, chosen string)
 		})
 	all.Plot = newPlot(c.Vital, all.Points, all.Deploys, w)
 	for i, t := range all.Traced {
-		if !h.store.Has(t.Trace) { // a link must lead somewhere
-			all.Traced[i].Trace = ""
-		}
+		all.Traced[i].Kept = h.store.Has(t.Trace) // a link must lead somewhere
 	}
 	return all, err
 }
