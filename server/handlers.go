@@ -124,7 +124,7 @@ func (s *Server) operators() (http.Handler, error) {
 		case "/alerts/":
 			h = alerts.New(client, frame)
 		default:
-			h = views.New(views.Config{Store: s.views, Prometheus: client, Pages: append(web.Pages(), "other"), Sample: s.config.BeaconSample}, frame)
+			h = views.New(views.Config{Store: s.views, Prometheus: client, Pages: append(web.Pages(), "other", "overflow"), Sample: s.config.BeaconSample}, frame)
 		}
 		config.Parts = append(config.Parts, ops.Part{Link: l, Handler: h})
 	}
@@ -230,7 +230,7 @@ func (s *Server) beacon() (http.Handler, error) {
 	if err != nil || to.Host == "" {
 		return nil, fmt.Errorf("--beacons %q: want the relay's beacon address, as http://relay:9103", s.config.Beacons)
 	}
-	return networks.Bound(&httputil.ReverseProxy{
+	return networks.Bound(s.seen(&httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
 			r.Out.URL.Path = r.In.URL.Path // which tells the relay the client
@@ -242,7 +242,7 @@ func (s *Server) beacon() (http.Handler, error) {
 		ErrorLog:  slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		// A relay that is down loses beacons, which it could not have kept, and nothing else.
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-	}), nil
+	})), nil
 }
 
 // sidecar is the relay's own listener: its pages, and the Prometheus query API.

@@ -87,22 +87,29 @@ func TestALoopbackAddressIsNotToBeHadByAForeignName(t *testing.T) {
 
 func TestBeaconsAreHandedOnWithoutWhoSentThem(t *testing.T) {
 	t.Parallel()
+	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+	const sent = `{"page":"addon","vitals":{"LCP":3000},"nav":{"type":"navigate","responseStart":10,"trace":"` + trace + `"}}`
 	got := make(chan http.Header, 1)
 	relay := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		if r.URL.Path != "/rum" || string(body) != "{}" {
+		if len(body) == 2*maxBeacon {
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+			return
+		}
+		if r.URL.Path != "/rum" || string(body) != sent {
 			t.Errorf("the relay got %s %q", r.URL, body)
 		}
 		got <- r.Header
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	defer relay.Close()
-	s := &Server{log: quiet(), registry: metrics.New(nil), config: Config{Beacons: relay.URL}}
+	s := &Server{log: quiet(), registry: metrics.New(nil), config: Config{Site: true, Beacons: relay.URL}}
+	s.openViews(t.Context())
 	beacon, err := s.beacon()
 	if err != nil {
 		t.Fatal(err)
 	}
-	req := httptest.NewRequest(http.MethodPost, "/rum", strings.NewReader("{}"))
+	req := httptest.NewRequest(http.MethodPost, "/rum", strings.NewReader(sent))
 	req.Header.Set("User-Agent", "Firefox")
 	req.Header.Set("Sec-Fetch-Site", "same-origin")
 	req.Header.Set("Cookie", "who=me")
@@ -115,6 +122,14 @@ func TestBeaconsAreHandedOnWithoutWhoSentThem(t *testing.T) {
 	h := <-got
 	if h.Get("User-Agent") != "Firefox" || h.Get("Sec-Fetch-Site") != "same-origin" || h.Get("Cookie") != "" || h.Get("X-Forwarded-For") != "" {
 		t.Errorf("the relay got %v", h)
+	}
+	if !s.views.Has(trace) {
+		t.Error("the page view is not kept here, where its request was served")
+	}
+	large := httptest.NewRecorder()
+	beacon.ServeHTTP(large, httptest.NewRequest(http.MethodPost, "/rum", strings.NewReader(strings.Repeat("x", 2*maxBeacon))))
+	if large.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("a beacon that is too large: status %d, want the relay's", large.Code)
 	}
 }
 

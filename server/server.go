@@ -73,7 +73,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Server, err erro
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		s.openFolder, s.openListeners, s.openRelay, s.openInstruments, s.openBackends, s.openSite, s.openTSDB,
+		s.openFolder, s.openListeners, s.openViews, s.openRelay, s.openInstruments, s.openBackends, s.openSite, s.openTSDB,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, err
@@ -129,6 +129,15 @@ func (s *Server) relayAddress() string {
 // when its visitor leaves, at 20 pages a second three minutes later at the most.
 const recentRequests = 4096
 
+// openViews keeps single page views, wherever else their beacons go.
+func (s *Server) openViews(context.Context) error {
+	if s.config.Site && s.config.BeaconSample >= 0 && (s.config.Relay != nil || s.config.Beacons != "") {
+		s.recent = metrics.NewRecent(recentRequests)
+		s.views = views.NewStore(s.recent)
+	}
+	return nil
+}
+
 // openRelay binds the sidecar's sockets, so that no statsd line of this process is lost.
 func (s *Server) openRelay(context.Context) error {
 	c := s.config.Relay
@@ -143,10 +152,6 @@ func (s *Server) openRelay(context.Context) error {
 		return err
 	}
 	s.relay = r
-	if s.config.Site && s.config.BeaconSample >= 0 {
-		s.recent = metrics.NewRecent(recentRequests)
-		s.views = views.NewStore(s.recent)
-	}
 	s.opened.pushPlain("relay", r.Close)
 	return nil
 }
