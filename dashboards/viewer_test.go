@@ -24,6 +24,8 @@ type fake struct {
 	asked  []string
 	series []map[string]string // labels; none: no data
 	value  string
+
+	exemplars []any
 }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -38,6 +40,8 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		fmt.Fprint(w, `{"status":"error","errorType":"execution","error":"it is <broken>"}`)
 		return
+	case strings.HasSuffix(r.URL.Path, "/query_exemplars"):
+		data = f.exemplars
 	case strings.HasSuffix(r.URL.Path, "/values"):
 		data = []string{"/a", "/b.c"}
 	case strings.HasSuffix(r.URL.Path, "/query_range"):
@@ -154,6 +158,35 @@ func TestQueriesGetMacrosAndTheVariablesOfTheAddress(t *testing.T) {
 		get(t, h, "/dashboards/a/panel/1"+query)
 		if got := f.asked[len(f.asked)-1]; got != want {
 			t.Errorf("%s asks %s, want %s", query, got, want)
+		}
+	}
+}
+
+func TestAChartLeadsToItsSlowestTraces(t *testing.T) {
+	t.Parallel()
+	exemplar := func(trace, value string) any {
+		return map[string]any{"labels": map[string]string{"trace_id": trace}, "value": value, "timestamp": 1}
+	}
+	f := &fake{series: []map[string]string{{"page": "x"}}, value: "2", exemplars: []any{
+		map[string]any{"seriesLabels": map[string]string{"le": "4"}, "exemplars": []any{exemplar("a", "3"), exemplar("gone", "9"), exemplar("b", "0.25")}},
+		map[string]any{"seriesLabels": map[string]string{"le": "6"}, "exemplars": []any{exemplar("c", "5.5"), exemplar("a", "3")}},
+	}}
+	traced := Traces(func(id string) string {
+		if id == "gone" {
+			return ""
+		}
+		return "/views/trace/" + id
+	})
+	panel := `{"id":1,"type":"timeseries","title":"T","fieldConfig":{"defaults":{"unit":"s"}},"targets":[{"expr":"x","legendFormat":"x"%s}]}`
+	want := `Slowest: <a href="/views/trace/c">5.5 s</a> <a href="/views/trace/a">3 s</a> <a href="/views/trace/b">250 ms</a></p>`
+	if body := get(t, handler(f, board(fmt.Sprintf(panel, `,"exemplar":true`)), traced), "/dashboards/a/panel/1").Body.String(); !strings.Contains(body, want) {
+		t.Errorf("no %s in %s", want, body)
+	}
+	for name, h := range map[string]http.Handler{
+		"a panel that has not asked": handler(f, board(fmt.Sprintf(panel, "")), traced), "nobody who knows traces": handler(f, board(fmt.Sprintf(panel, `,"exemplar":true`))),
+	} {
+		if body := get(t, h, "/dashboards/a/panel/1").Body.String(); strings.Contains(body, "Slowest") || !strings.Contains(body, "<svg") {
+			t.Errorf("%s: %s", name, body)
 		}
 	}
 }
