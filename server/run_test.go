@@ -133,6 +133,14 @@ func TestBeaconsAreHandedOnWithoutWhoSentThem(t *testing.T) {
 	}
 }
 
+func TestNamesOfTimingsAreChecked(t *testing.T) {
+	t.Parallel()
+	s := &Server{log: quiet(), registry: metrics.New(nil), config: Config{BeaconTimings: []string{"search", "Check out"}}}
+	if _, err := s.beacon(); err == nil || !strings.Contains(err.Error(), `--beacon-timings: timing "Check out"`) {
+		t.Errorf("the names are taken: %v", err)
+	}
+}
+
 func TestAStartThatFailsLeavesNothingOpen(t *testing.T) {
 	t.Parallel()
 	taken, err := net.ListenPacket("udp", "127.0.0.1:0")

@@ -101,6 +101,10 @@ func TestCheckConfigSaysAllThatIsWrong(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), "percentile 200") || !strings.Contains(string(out), `udp "nowhere"`) {
 		t.Errorf("it ended with %v and said %q", err, out)
 	}
+	out, err = program("check-config", write(t, "beacons: {timings: [search, Check Out]}\n")).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), `beacons.timings: timing "Check Out"`) {
+		t.Errorf("it ended with %v and said %q", err, out)
+	}
 	file := write(t, "flush_interval: 5s\n")
 	if out, err = program("check-config", file).CombinedOutput(); err != nil || string(out) != file+" is good\n  flush_interval: 5s\n" {
 		t.Errorf("it ended with %v and said %q", err, out)

@@ -74,10 +74,17 @@ export const attribution = {
     return frame
   },
 
-  interaction ({ startTime, duration, name, target, targetSelector }, frame) {
-    const interaction = { duration, at: startTime, event: name, target: selector(target) || targetSelector, frame, ran: 0 }
-    for (const one of long) blame(interaction, one)
-    return interaction
+  // interaction gathers an interaction's events: its times are those of the longest (the
+  // first of such), its type that of the one whose handlers took longest.
+  interaction ({ startTime, duration, name, target, targetSelector, processingStart, processingEnd }, frame, one = { duration: -1, worked: -1 }) {
+    if (duration > one.duration) {
+      Object.assign(one, { duration, at: startTime, frame, ran: 0 })
+      for (const entry of long) blame(one, entry)
+    }
+    const worked = processingEnd - processingStart
+    if (worked > one.worked) Object.assign(one, { worked, event: name })
+    one.target ||= selector(target) || targetSelector
+    return one
   },
 
   script (entry, longest) {

@@ -66,7 +66,7 @@ export function start ({ beacon, page, sample = 1 }, ...parts) {
 
   // A prerendered page is a view once somebody sees it, and may never be one.
   const first = () => begin({ since: 0 })
-  if (document.prerendering) addEventListener('prerenderingchange', first, { once: true })
+  if (document.prerendering) document.addEventListener('prerenderingchange', first)
   else first()
   return begin
 }

@@ -21,9 +21,9 @@ export function vitals (attribution) {
     let rest = []
     const take = (entries, until = Infinity) => {
       entries = rest.concat(entries)
-      rest = entries.filter(e => e.startTime >= until)
+      rest = entries.filter(e => e.startTime > until)
       if (!view) return
-      for (const e of entries) if (e.startTime >= view.since && e.startTime < until) each(e)
+      for (const e of entries) if (e.startTime >= view.since && e.startTime <= until) each(e)
       if (entries.length) changed()
     }
     const observer = new PerformanceObserver(list => take(list.getEntries()))
@@ -70,8 +70,9 @@ export function vitals (attribution) {
     const frame = attribution?.frame(e)
     const { interactionId, duration } = e
     // What led to a soft navigation is the view's before.
-    if (!interactionId || interactionId === view.soft?.interactionId || longest.get(interactionId)?.duration >= duration) return
-    longest.set(interactionId, attribution ? attribution.interaction(e, frame) : { duration })
+    if (!interactionId || interactionId === view.soft?.interactionId) return
+    const known = longest.get(interactionId)
+    longest.set(interactionId, attribution ? attribution.interaction(e, frame, known) : { duration: Math.max(known?.duration || 0, duration) })
     if (longest.size > 10) longest.delete([...longest].reduce((a, b) => (b[1].duration < a[1].duration ? b : a))[0])
   }
   const interactions = () => performance.interactionCount || 0
