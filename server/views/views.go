@@ -1,6 +1,8 @@
-// Package views leads from a slow page in a real browser to the query that made it
-// slow: it keeps single page views with what their requests have cost, and shows them to
-// operators. It keeps the last few hundred, in memory, and nothing of any visitor.
+// Package views leads from a slow page in real browsers to the query that made it slow.
+// What many browsers have told it asks of Prometheus: how each page does against the
+// limits of the web vitals, over time, before and after a deploy. Single page views it
+// keeps itself, with what their requests have cost: the last few hundred, in memory, and
+// nothing of any visitor. Where Prometheus can't be asked, the pages show the rest and say why.
 package views
 
 import (

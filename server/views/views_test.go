@@ -90,6 +90,8 @@ func TestWhyAViewWasSlow(t *testing.T) {
 			v.Nav.ResponseStart, v.Nav.ResponseEnd, v.Samples[1].Value = 100, 120, 100
 			v.Attribution.LCP = &rum.LCPAttribution{TTFB: 100, LoadDelay: 300, LoadDuration: 2400, RenderDelay: 200, Target: "img.icon"}
 		}, "Of LCP, 2400 ms passed loading it (painted img.icon)."},
+		"a download":   {func(v *view) { v.Nav.RequestStart, v.Nav.ResponseStart, v.Nav.ResponseEnd = 100, 300, 2400 }, "The response took 2100 ms of 3000 to arrive"},
+		"a redirect":   {func(v *view) { v.Nav.RequestStart = 2500 }, "2500 ms of 3000 passed before the request was sent"},
 		"on the way":   {func(v *view) { v.Request.Took = 20 * time.Millisecond }, "the network is slow"},
 		"nobody knows": {func(v *view) { elsewhere(v) }, "not among the last"},
 		"another process": {func(v *view) {

@@ -51,21 +51,33 @@ func phrase(name string) string {
 	return name
 }
 
-// whyLate says it of a page that came late.
+// whyLate says it of a page that came late: by what took most of its time.
 func (v *view) whyLate() string {
+	n := v.Nav
 	total, _ := v.Vital("lcp")
-	total = max(total, v.Nav.LoadEventEnd, v.Nav.ResponseEnd)
-	wait := v.Nav.ResponseStart - v.Nav.RequestStart
-	took, known := v.worked()
-	switch {
-	case wait < total/2 && v.Nav.ResponseEnd < total/2:
-		text := fmt.Sprintf("Most of the time passed in the browser: the response was there after %.0f ms of %.0f.", v.Nav.ResponseEnd, total)
+	total = max(total, n.LoadEventEnd, n.ResponseEnd)
+	wait, download, browser := n.ResponseStart-n.RequestStart, n.ResponseEnd-n.ResponseStart, total-n.ResponseEnd
+	switch max(n.RequestStart, wait, download, browser) {
+	case wait:
+		return v.whyWait(wait)
+	case browser:
+		text := fmt.Sprintf("Most of the time passed in the browser: the response was there after %.0f ms of %.0f.", n.ResponseEnd, total)
 		if bs := v.breakdowns(); len(bs) > 0 && bs[0].Vital.Name == "lcp" {
 			if most, ok := bs[0].longest(); ok {
 				text += fmt.Sprintf(" Of LCP, %.0f ms passed %s%s.", most.Length(), phrase(most.Name), bs[0].about())
 			}
 		}
 		return text
+	case download:
+		return fmt.Sprintf("The response took %.0f ms of %.0f to arrive: it is large, or the network is slow.", download, total)
+	}
+	return fmt.Sprintf("%.0f ms of %.0f passed before the request was sent: for redirects, DNS and connecting, or in a queue.", n.RequestStart, total)
+}
+
+// whyWait says it of a page whose first byte was waited for.
+func (v *view) whyWait(wait float64) string {
+	took, known := v.worked()
+	switch {
 	case !known:
 		return fmt.Sprintf("%.0f ms passed before the first byte; the request is not among the last that this process served.", v.Nav.ResponseStart)
 	case took < wait/2:
@@ -79,7 +91,7 @@ func (v *view) whyLate() string {
 		return fmt.Sprintf("The server worked %.0f ms, of which %s took %.0f in %s.", took, w.Name, millis(w.Total), calls)
 	}
 	for _, t := range v.timers() {
-		if t.Duration > took/2 {
+		if !v.Known() && t.Duration > took/2 {
 			return fmt.Sprintf("The server worked %.0f ms, of which %s took %.0f, as its response said.", took, t.Name, t.Duration)
 		}
 	}
