@@ -3,8 +3,15 @@ package views
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"time"
 )
+
+// pct is a place or a length in percent.
+type pct float64
+
+// String has as many digits as a picture needs.
+func (p pct) String() string { return strconv.FormatFloat(float64(p), 'f', 2, 64) + "%" }
 
 // plot is a course of a vital against its limits. Places are percent from the left and
 // from the top.
@@ -19,18 +26,18 @@ type plot struct {
 // band is what is good, needs improvement or is poor.
 type band struct {
 	rating
-	Top, Height float64
+	Top, Height pct
 }
 
 type tick struct {
-	At   float64
+	At   pct
 	Text string
 }
 
-type segment struct{ X1, Y1, X2, Y2 float64 }
+type segment struct{ X1, Y1, X2, Y2 pct }
 
 type dot struct {
-	X, Y float64
+	X, Y pct
 	rating
 	Text string
 }
@@ -47,8 +54,8 @@ func newPlot(v vital, points []point, deploys []deploy, w window) *plot {
 	if !measured {
 		return nil
 	}
-	x := func(t time.Time) float64 { return 100 * float64(t.Sub(w.Start)) / float64(w.Length) }
-	y := func(value float64) float64 { return 100 * (1 - value/top) }
+	x := func(t time.Time) pct { return pct(100 * float64(t.Sub(w.Start)) / float64(w.Length)) }
+	y := func(value float64) pct { return pct(100 * (1 - value/top)) }
 	g := &plot{
 		Bands:  []band{{poor, 0, y(v.Poor)}, {middle, y(v.Poor), y(v.Good) - y(v.Poor)}, {good, y(v.Good), 100 - y(v.Good)}},
 		YTicks: []tick{{y(v.Poor), v.Format(v.Poor)}, {y(v.Good), v.Format(v.Good)}, {100, "0"}},
@@ -70,7 +77,7 @@ func newPlot(v vital, points []point, deploys []deploy, w window) *plot {
 }
 
 // draw makes a dot of each stretch that has views, and a line from one to the next.
-func (g *plot) draw(points []point, x func(time.Time) float64, y func(float64) float64) {
+func (g *plot) draw(points []point, x func(time.Time) pct, y func(float64) pct) {
 	connected := false
 	for _, p := range points {
 		value := p.P75()
@@ -100,9 +107,8 @@ func moment(t time.Time) string { return t.Format("2 Jan 15:04 MST") }
 
 // bar is a bar of a table, in percent of its cell.
 type bar struct {
-	Class  string
-	From   float64
-	Length float64
+	Class        string
+	From, Length pct
 }
 
 // step is a row of a distribution.
@@ -133,7 +139,7 @@ func steps(v vital, all []bucket) []step {
 	var rows []step
 	for _, b := range all[first : last+1] {
 		r := v.rate(b.High)
-		rows = append(rows, step{b, r, b.N / total, bar{r.Class, 0, 100 * b.N / most}})
+		rows = append(rows, step{b, r, b.N / total, bar{r.Class, 0, pct(100 * b.N / most)}})
 	}
 	return rows
 }

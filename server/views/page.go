@@ -120,5 +120,5 @@ func (all course) Bar(p phase) bar {
 	if most == 0 {
 		return bar{}
 	}
-	return bar{"info", 0, 100 * p.P75 / most}
+	return bar{"info", 0, pct(100 * p.P75 / most)}
 }

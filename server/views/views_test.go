@@ -137,7 +137,7 @@ func TestAViewShowsWhatItsVitalsAreMadeOf(t *testing.T) {
 	_, page := get(t, New(Config{Store: store}, console.New("/views/", nil)), "/views/1")
 	for _, want := range []string{
 		`<th scope="row"><code>db</code></th><td class="number">2300</td><td><code>3</code></td>`, "<td><code>&lt;i&gt;" + trace, `of it db</th><td>server</td>`,
-		`Largest Contentful Paint <span class="badge warn">3.00 s`, `until the element&#39;s resource was asked for</th><td class="number">100</td><td aria-hidden="true"><svg class="bar-of" aria-hidden="true"><rect class="info" x="86.66`,
+		`Largest Contentful Paint <span class="badge warn">3.00 s`, `until the element&#39;s resource was asked for</th><td class="number">100</td><td aria-hidden="true"><svg class="bar-of" aria-hidden="true"><rect class="info" x="86.67%"`,
 		"<dt>painted</dt><dd><code>&lt;img&gt;</code>", "<dt>event</dt><dd><code>keydown</code>", "<dt>longest script</dt><dd><code>event-listener</code>", "<dt>moved</dt><dd><code>div.banner</code>",
 		`connecting</th><td class="number">10</td>`, "<code>&lt;hero&gt;</code> 12 ms",
 	} {

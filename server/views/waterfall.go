@@ -76,7 +76,7 @@ func drawn(stages []stage) []stage {
 		end = max(end, s.End)
 	}
 	for i, s := range stages {
-		stages[i].Bar = bar{s.Kind, 100 * s.Start / end, 100 * s.Length() / end}
+		stages[i].Bar = bar{s.Kind, pct(100 * s.Start / end), pct(100 * s.Length() / end)}
 	}
 	return stages
 }
