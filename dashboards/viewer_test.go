@@ -260,7 +260,7 @@ func TestValuesReadWellInTheirUnit(t *testing.T) {
 	}{
 		{0, "s", "0 s"}, {0.00021, "s", "210 µs"}, {0.0042, "s", "4.2 ms"}, {1.5, "s", "1.5 s"}, {90, "s", "1.5 min"}, {7200, "s", "2 h"},
 		{250, "ms", "250 ms"}, {0.1234, "percentunit", "12.3 %"}, {1, "percentunit", "100 %"}, {1234, "reqps", "1.23k req/s"},
-		{1536, "bytes", "1.5 KiB"}, {123456, "short", "123k"}, {0.5, "none", "0.5"}, {-3, "short", "-3"}, {math.NaN(), "s", "–"}, {math.Inf(1), "short", "∞"},
+		{1536, "bytes", "1.5 KiB"}, {123456, "short", "123k"}, {0.5, "none", "0.5"}, {1.47e-33, "none", "0"}, {-3, "short", "-3"}, {math.NaN(), "s", "–"}, {math.Inf(1), "short", "∞"},
 	} {
 		if got := format(c.v, c.unit, nil); got != c.want {
 			t.Errorf("%v in %s = %q, want %q", c.v, c.unit, got, c.want)

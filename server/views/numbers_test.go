@@ -23,6 +23,7 @@ import (
 
 	"addons/dashboards/console"
 	"addons/rum"
+	"addons/server/enginetest"
 	"addons/statsd-relay/prom"
 	"addons/statsd-relay/tsdb"
 )
@@ -248,6 +249,10 @@ func TestTheExplorerReadsWhatPrometheusKeeps(t *testing.T) {
 			t.Errorf("%s: an alert, or no number, in\n%s", path, page)
 		}
 	}
+	half := explorer(Config{Prometheus: client, Sample: .5}, now)
+	if _, page := get(t, half, "/views/page/addon?range=1h"); !strings.Contains(page, "Of 250 page views that should have told of themselves 200 did: 80 %.") {
+		t.Errorf("with half of the views asked to tell, the page says\n%s", page)
+	}
 	if _, page := get(t, h, "/views/?range=1h"); strings.Index(page, ">addon</a>") > strings.Index(page, ">home</a>") || strings.Contains(page, "<td>bot</td>") {
 		t.Errorf("the worst page is not on top, or programs are among people:\n%s", page)
 	}
@@ -300,6 +305,19 @@ func TestASeriesCountsFromItsBeginning(t *testing.T) {
 	}
 	if p := lcp.P75(); p < 2.7 || p > 3.3 {
 		t.Errorf("p75 = %v s, want 3, from native buckets", p)
+	}
+}
+
+func TestARealPrometheusTakesEveryQuery(t *testing.T) {
+	client, err := prom.Dial(enginetest.URL(t, "PROMETHEUS"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := explorer(Config{Prometheus: client}, time.Now())
+	for _, path := range []string{"/views/?range=7d", "/views/page/addon?device=tablet&vital=cls&range=1h", "/views/page/addon?vital=inp&range=7d"} {
+		if status, page := get(t, h, path); status != 200 || strings.Contains(page, `role="alert"`) {
+			t.Errorf("%s: status %d\n%s", path, status, page)
+		}
 	}
 }
 
