@@ -111,7 +111,7 @@ func (s *Server) operators() (http.Handler, error) {
 	if client != nil {
 		links = append(links, console.Link{Name: "Dashboards", Path: "/dashboards/"}, console.Link{Name: "Alerts", Path: "/alerts/"})
 	}
-	if s.views != nil {
+	if client != nil || s.views != nil {
 		links = append(links, console.Link{Name: "Page views", Path: "/views/"})
 	}
 	nav := ops.Navigation(links...)
@@ -120,15 +120,23 @@ func (s *Server) operators() (http.Handler, error) {
 		var h http.Handler
 		switch l.Path {
 		case "/dashboards/":
-			h = dashboards.New(client, frame, dashboards.Interval(s.scrapeInterval()))
+			h = dashboards.New(client, frame, dashboards.Interval(s.scrapeInterval()), dashboards.Traces(s.traceURL))
 		case "/alerts/":
 			h = alerts.New(client, frame)
 		default:
-			h = views.New(s.views, frame)
+			h = views.New(views.Config{Store: s.views, Prometheus: client, Pages: append(web.Pages(), "other", "overflow"), Sample: s.config.BeaconSample}, frame)
 		}
 		config.Parts = append(config.Parts, ops.Part{Link: l, Handler: h})
 	}
 	return ops.New(config), nil
+}
+
+// traceURL is where the page view of a trace is shown, "" if it is not kept here.
+func (s *Server) traceURL(trace string) string {
+	if !s.views.Has(trace) {
+		return ""
+	}
+	return "/views/trace/" + trace
 }
 
 // facts are what an operator wants to see first: where this process listens and
@@ -231,7 +239,7 @@ func (s *Server) beacon() (http.Handler, error) {
 	if err != nil || to.Host == "" {
 		return nil, fmt.Errorf("--beacons %q: want the relay's beacon address, as http://relay:9103", s.config.Beacons)
 	}
-	return networks.Bound(&httputil.ReverseProxy{
+	return networks.Bound(s.seen(routes, &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
 			r.Out.URL.Path = r.In.URL.Path // which tells the relay the client
@@ -246,7 +254,7 @@ func (s *Server) beacon() (http.Handler, error) {
 		ErrorLog:  slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		// A relay that is down loses beacons, which it could not have kept, and nothing else.
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-	}), nil
+	})), nil
 }
 
 // sidecar is the relay's own listener: its pages, and the Prometheus query API.
