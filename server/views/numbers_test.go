@@ -278,6 +278,7 @@ func TestASeriesCountsFromItsBeginning(t *testing.T) {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("POST", "/rum", strings.NewReader(`{"page":"addon","vitals":{"LCP":3000},"nav":{"type":"navigate","now":9000,"responseStart":10}}`))
 		r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/150.0")
+		r.Header.Set("Accept-Language", "de")
 		beacons.ServeHTTP(w, r)
 		if w.Code != http.StatusNoContent {
 			t.Fatal(w.Code, w.Body)
