@@ -133,7 +133,7 @@ func (c Config) usual() Config {
 	usual.Flush = plain.Flush
 	usual.UDP, usual.TCP, usual.HTTP = "127.0.0.1:8125", "127.0.0.1:8125", "127.0.0.1:9102"
 	usual.Naming = Naming{}.filled()
-	usual.Beacons = Beacons{Pages: c.Beacons.Pages, Routes: c.Beacons.Routes, Rate: 5000, LabelSets: 2000, Keys: []string{"django-statsd"}}
+	usual.Beacons.Pages, usual.Beacons.Routes = c.Beacons.Pages, c.Beacons.Routes
 	return usual
 }
 

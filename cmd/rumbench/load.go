@@ -57,6 +57,9 @@ var beacons = []beacon{
 // own stands for what each page view has of its own in an identifier.
 const own = "@@@@@@@@@@@@@"
 
+// patience is how long after the end an answer may take.
+const patience = 30 * time.Second
+
 // request is the beacon as it goes over the wire.
 func (b beacon) request(address string) []byte {
 	head := fmt.Appendf(nil, "%s %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0\r\nAccept: */*\r\nAccept-Language: de,en;q=0.5\r\n", b.method, b.target, address)
@@ -109,7 +112,8 @@ func sendOver(ctx context.Context, address string, request []byte, first int) (t
 			if conn, err = net.Dial("tcp", address); err != nil {
 				return nil, err
 			}
-			conn.SetDeadline(start.Add(time.Minute))
+			end, _ := ctx.Deadline()
+			conn.SetDeadline(end.Add(patience))
 			answers = bufio.NewReader(conn)
 		}
 		if _, err := conn.Write(request); err != nil {

@@ -28,10 +28,11 @@ func main() {
 	runs := flag.Int("n", 3, "take medians of so many `runs`")
 	lasts := flag.Duration("for", 5*time.Second, "send for so `long` in each run")
 	conns := flag.Int("c", 8, "send over so many `connections`, each the next beacon when the last is answered")
+	only := flag.String("only", "", "measure those rows alone whose server or beacon has this `word` in its name")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := bench(ctx, max(1, *runs), *lasts, *conns); err != nil {
+	if err := bench(ctx, *only, max(1, *runs), *lasts, *conns); err != nil {
 		fmt.Fprintln(os.Stderr, "rumbench:", err)
 		os.Exit(1)
 	}
@@ -54,7 +55,7 @@ type row struct {
 
 // bench runs every row in turn and that over and over, so that what else the machine
 // does falls on all of them alike.
-func bench(ctx context.Context, runs int, lasts time.Duration, conns int) error {
+func bench(ctx context.Context, only string, runs int, lasts time.Duration, conns int) error {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func bench(ctx context.Context, runs int, lasts time.Duration, conns int) error 
 	for _, p := range peers {
 		path, err := p.install(ctx, cache)
 		for _, b := range beacons {
-			if !slices.Contains(p.takes, b.name) {
+			if !slices.Contains(p.takes, b.name) || !strings.Contains(p.name+" "+b.name, only) {
 				continue
 			}
 			r := &row{peer: p, beacon: b}
