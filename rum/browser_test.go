@@ -629,8 +629,11 @@ func views(t *testing.T, is nature, newTab func(*testing.T) tab) {
 	})
 
 	for name, prelude := range map[string]string{
-		"a beacon that the browser refuses goes another way":    "",
-		"and where it can send nothing later, it is kept alive": "window.fetchLater = undefined;",
+		"a beacon that the browser refuses goes another way": "",
+		"and where it can send nothing later, it is kept alive": `window.fetchLater = undefined
+			const send = fetch // any other would end with its page, on a network that is slower than this one
+			window.fetch = (url, options) => !options || options.keepalive ? send(url, options) : Promise.reject(new Error('it ended'))
+			`,
 	} {
 		view(name, func(t *testing.T, s *pages, b tab) {
 			b.open(s.measured("/page", prelude+`navigator.sendBeacon = () => false`, ""))

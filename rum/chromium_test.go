@@ -43,7 +43,7 @@ func TestASoftNavigationIsAViewOfItsOwn(t *testing.T) {
 	b.eval(`until(() => soft['interaction-contentful-paint'].some(e => e.largestContentfulPaint?.id === 'larger') && seen.event.some(e => e.name === 'click'))`, nil)
 	var entries struct{ Click, FCP, LCP float64 }
 	b.eval(`(e => ({
-		click: seen.event.find(e => e.name === 'click').duration,
+		click: Math.max(...seen.event.filter(e => e.interactionId).map(e => e.duration)),
 		fcp: e.presentationTime - e.startTime,
 		lcp: soft['interaction-contentful-paint'].at(-1).largestContentfulPaint.renderTime - e.startTime,
 	}))(soft['soft-navigation'][0])`, &entries)
@@ -82,7 +82,10 @@ func TestAnInteractionAfterASoftNavigationIsItsOwn(t *testing.T) {
 	s.next()
 	b.click("#slow")
 	var slow float64
-	b.eval(`until(() => seen.event.some(e => e.name === 'click' && e.target?.id === 'slow')).then(() => seen.event.find(e => e.target?.id === 'slow').duration)`, &slow)
+	b.eval(`until(() => seen.event.some(e => e.name === 'click' && e.target?.id === 'slow')).then(() => {
+		const { interactionId } = seen.event.find(e => e.name === 'click' && e.target?.id === 'slow')
+		return Math.max(...seen.event.filter(e => e.interactionId === interactionId).map(e => e.duration))
+	})`, &slow)
 	b.open(s.URL + "/unmeasured")
 	a := s.next()
 	s.checkVital(a, "INP", slow)
@@ -156,6 +159,17 @@ const keeping = `var kept = [], later = fetchLater
 	fetchLater = (url, options) => { kept.push(JSON.parse(options.body)); return later(url, options) }
 	`
 
+// crash ends the tab's process, and with it the answer to the command.
+func crash(b *chromiumTab) {
+	ctx, stop := context.WithCancel(b.ctx)
+	var crashing sync.WaitGroup
+	crashing.Go(func() { chromedp.Call(ctx, page.Crash, cdp.Empty{}) })
+	b.t.Cleanup(func() {
+		stop()
+		crashing.Wait()
+	})
+}
+
 func TestAPageThatCrashesHasToldOfItself(t *testing.T) {
 	browser := chromium(t)
 	s, b := newPages(t), newChromiumTab(t, browser)
@@ -165,15 +179,25 @@ func TestAPageThatCrashesHasToldOfItself(t *testing.T) {
 	b.eval(`until(() => kept.length && kept.at(-1).nav.loadEventEnd && kept.at(-1).vitals.INP)`, nil)
 	var want truth
 	b.eval(tellTruth, &want)
-	ctx, stop := context.WithCancel(b.ctx)
-	var crashing sync.WaitGroup
-	crashing.Go(func() { chromedp.Call(ctx, page.Crash, cdp.Empty{}) }) // nobody is left to answer
+	crash(b)
 	a := s.next()
-	stop()
-	crashing.Wait()
 	s.checkNavigation(a, want)
 	s.checkVital(a, "LCP", want.LCP)
 	s.checkVital(a, "INP", want.INP)
+	s.end(newChromiumTab(t, browser))
+}
+
+func TestAPageThatCrashesBeforeItHasLoadedHasToldOfItself(t *testing.T) {
+	browser := chromium(t)
+	s, b := newPages(t), newChromiumTab(t, browser)
+	ready := make(chan struct{}, 1)
+	s.mux.HandleFunc("/kept", func(http.ResponseWriter, *http.Request) { ready <- struct{}{} })
+	b.begin(s.carrying(`<script src="/rum-nav.js" data-beacon="/rum" data-page="home" defer></script>`, "/page", keeping+`addEventListener('DOMContentLoaded', () => until(() => kept.length).then(() => fetch('/kept')))`, `<img src="/hang" alt="">`))
+	await(t, "what is to be sent later", ready)
+	crash(b)
+	if a := s.next(); a.Nav.ResponseStart == 0 || a.Nav.LoadEventEnd != 0 {
+		t.Errorf("navigation %+v", a.Nav)
+	}
 	s.end(newChromiumTab(t, browser))
 }
 
@@ -187,6 +211,23 @@ func TestAPageThatEndsWellTellsOfItselfOnce(t *testing.T) {
 		t.Errorf("navigation %+v", a.Nav)
 	}
 	b.close() // now whatever was kept goes out
+	s.end(b)
+}
+
+func TestAViewThatHasEndedTellsNothingWhenThePageHasLoaded(t *testing.T) {
+	s, b := newPages(t), newChromiumTab(t, chromium(t))
+	ready, release := make(chan struct{}, 1), make(chan struct{})
+	s.mux.HandleFunc("/ready", func(http.ResponseWriter, *http.Request) { ready <- struct{}{} })
+	s.mux.HandleFunc("/late", func(http.ResponseWriter, *http.Request) { <-release })
+	b.begin(s.measured("/page", keeping+`addEventListener('DOMContentLoaded', () => fetch('/ready'))`, `<img src="/late" alt="">`))
+	await(t, "the page's end", ready)
+	b.eval(`until(() => kept.length)`, nil)
+	b.away()
+	s.next()
+	close(release)
+	// Were it told of later, it would be within a second.
+	b.eval(`until(() => nav().loadEventEnd).then(() => new Promise(done => setTimeout(done, 1200)))`, nil)
+	b.close()
 	s.end(b)
 }
 

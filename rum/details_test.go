@@ -41,6 +41,9 @@ func TestAViewHasItsDetails(t *testing.T) {
 		t.Fatalf("status %d, %d views", got, len(*views))
 	}
 	v := (*views)[0]
+	if v.Type != "navigate" || v.Trace != "4bf92f3577b34da6a3ce929d0e0e4736" || v.Nav.Type+v.Nav.Trace != "" {
+		t.Errorf("the view is a %s of trace %s, and keeps the client's words %q %q", v.Type, v.Trace, v.Nav.Type, v.Nav.Trace)
+	}
 	want := rum.Attribution{
 		LCP:  &rum.LCPAttribution{TTFB: 120, LoadDelay: 80.4, LoadDuration: 900, RenderDelay: 90, Target: "main>#hero"},
 		INP:  &rum.INPAttribution{InputDelay: 4, Processing: 80, Presentation: 20, Event: "pointerup", Target: "form>button.buy", Script: "event-listener"},

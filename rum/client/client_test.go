@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"flag"
+	"fmt"
 	"os"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/evanw/esbuild/pkg/api"
@@ -51,6 +54,10 @@ func TestTheBuiltScriptsAreFresh(t *testing.T) {
 }
 
 func TestTheScriptsStaySmall(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	scripts := client.Scripts()
 	if len(scripts) != len(builds) {
 		t.Errorf("%d scripts are served, %d are built", len(scripts), len(builds))
@@ -65,6 +72,10 @@ func TestTheScriptsStaySmall(t *testing.T) {
 			w.Write(s.Body)
 			w.Close()
 			t.Logf("%s: %d bytes, %d compressed", b.name, len(s.Body), zipped.Len())
+			said := strings.Replace(fmt.Sprintf("%d,%03d", zipped.Len()/1000, zipped.Len()%1000), "0,", "", 1)
+			if !regexp.MustCompile("(?m)^\\| `" + b.name + "` .* " + said + " \\|$").Match(readme) {
+				t.Errorf("the README does not say that %s has %s bytes", b.name, said)
+			}
 			if zipped.Len() > b.most {
 				t.Errorf("%s has %d bytes compressed, want at most %d", b.name, zipped.Len(), b.most)
 			}
