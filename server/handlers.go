@@ -239,7 +239,7 @@ func (s *Server) beacon() (http.Handler, error) {
 	if err != nil || to.Host == "" {
 		return nil, fmt.Errorf("--beacons %q: want the relay's beacon address, as http://relay:9103", s.config.Beacons)
 	}
-	return networks.Bound(s.seen(routes, &httputil.ReverseProxy{
+	return networks.Bound(s.seen(config, &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
 			r.Out.URL.Path = r.In.URL.Path // which tells the relay the client

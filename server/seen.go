@@ -8,14 +8,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"addons/rum"
-	"addons/server/web"
 )
 
 // seen has views keep what beacons tell of page views on their way to a relay elsewhere,
 // which counts them: that knows nothing of the requests behind them. The handler in
 // between reads a beacon as the relay does; its own counts nobody asks for.
-func (s *Server) seen(pages rum.Routes, next http.Handler) http.Handler {
-	reader := rum.NewHandler(rum.Config{Pages: web.Pages(), PageOf: pages.PageOf, Views: s.views.Add}, prometheus.NewRegistry(), nowhere{}, s.log)
+func (s *Server) seen(config rum.Config, next http.Handler) http.Handler {
+	config.Views, config.Networks = s.views.Add, nil // which are bounded before
+	reader := rum.NewHandler(config, prometheus.NewRegistry(), nowhere{}, s.log)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost && r.URL.Path == rum.Path {
 			body, err := io.ReadAll(io.LimitReader(r.Body, maxBeacon+1))

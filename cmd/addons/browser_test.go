@@ -99,10 +99,10 @@ func visitor(t *testing.T) context.Context {
 }
 
 func TestASlowQueryIsFoundFromThePageThatItMadeSlow(t *testing.T) {
-	ctx := visitor(t)
 	mysql, database := enginetest.URL(t, "MYSQL"), own("slow_")
 	createDatabase(t, mysql, database)
 	p := start(t, t.TempDir(), "ready", "--database", mysql+database)
+	ctx := visitor(t)
 	do := func(steps ...chromedp.Action[chromedp.Void]) {
 		t.Helper()
 		if err := chromedp.Do(ctx, steps...); err != nil {
@@ -134,7 +134,8 @@ func TestASlowQueryIsFoundFromThePageThatItMadeSlow(t *testing.T) {
 	fits("the front page")
 	do(chromedp.Click("tbody th a[href*='/views/page/addon']"), chromedp.WaitVisible("#slow"))
 	fits("the page's page")
-	if figure := ask(t, ctx, chromedp.Text(".figure")); !strings.Contains(figure, "75th percentile of 1 views, desktop") {
+	// How many increase() takes for those that it has not seen yet, of a series that is seconds old, is not ours to say.
+	if figure := ask(t, ctx, chromedp.Text(".figure")); !strings.Contains(figure, "views, desktop, last 1h · good for 0 %") {
 		t.Errorf("the page's page says %q", figure)
 	}
 	do(chromedp.Click("#slow + .card tbody a"), chromedp.WaitVisible(".why"))

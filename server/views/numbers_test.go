@@ -53,6 +53,9 @@ type discard struct{}
 func (discard) Timing(string, float64) {}
 func (discard) Count(string, float64)  {}
 
+// forgotten is the trace of a view that is not kept.
+const forgotten = "0af7651916cd43dd8448eb211c80319c"
+
 // began and deployed are minutes before the present of a history.
 const began, deployed = 50, 25
 
@@ -79,7 +82,10 @@ func past(now time.Time) *history {
 	for i, le := range []string{"1.0", "2.5", "4.0", "6.0", "+Inf"} {
 		before, after := []float64{0, 1, 2, 4, 4}[i], []float64{2, 4, 4, 4, 4}[i]
 		exemplar := ""
-		if le == "6.0" {
+		switch le {
+		case "4.0":
+			exemplar = fmt.Sprintf(" # {trace_id=\"%s\"} 3.5 %d", forgotten, at(10).Unix())
+		case "6.0":
 			exemplar = fmt.Sprintf(" # {trace_id=\"%s\"} 5.5 %d", trace, at(10).Unix())
 		}
 		course("rum_web_vital_lcp_seconds_bucket", `page="addon",device="mobile",connection="4g",le="`+le+`"`, func(minute int) float64 {
@@ -203,7 +209,7 @@ func TestTheExplorerReadsWhatPrometheusKeeps(t *testing.T) {
 	near("told", told, 200)
 
 	traced, err := n.exemplars(t.Context(), vitals[0], mobile, w)
-	if err != nil || len(traced) != 1 || traced[0].Trace != trace || traced[0].Value != 5.5 {
+	if err != nil || len(traced) != 2 || traced[0].Trace != trace || traced[0].Value != 5.5 || traced[1].Trace != forgotten {
 		t.Errorf("exemplars %v, %v", traced, err)
 	}
 
@@ -221,6 +227,13 @@ func TestTheExplorerReadsWhatPrometheusKeeps(t *testing.T) {
 	if r.Before.Rating() != poor || r.After.Rating() != good || r.Verdict() != "better" || c.Rows[1].Verdict() != "too few views: 50 are needed on either side" {
 		t.Errorf("compared %+v", c)
 	}
+	soon := deploy{deploys[0].At.Add(9 * time.Minute), deploys[0].At.Add(10 * time.Minute), "soon"}
+	if c, err := n.compare(t.Context(), mobile, append(deploys, soon), 0, w); err != nil || c.Length != 9*time.Minute {
+		t.Errorf("compared %v, %v, want 9m, until the next deploy", c.Length, err)
+	}
+	if c, err := n.compare(t.Context(), mobile, append(deploys, soon), 1, w); err != nil || c.Length != 9*time.Minute {
+		t.Errorf("compared %v, %v, want 9m, since the deploy before", c.Length, err)
+	}
 
 	store := NewStore(nil)
 	kept := slow()
@@ -234,7 +247,7 @@ func TestTheExplorerReadsWhatPrometheusKeeps(t *testing.T) {
 		},
 		"/views/?range=1h&device=bot": {`<td>bot</td>`},
 		"/views/page/addon?range=1h&device=mobile": {
-			"75th percentile of 200 views, mobile, last 1h", `<a href="/views/trace/` + trace + `"><code>`, `<circle class="bad"`, `<circle class="ok"`, `<line class="mark"`,
+			"75th percentile of 200 views, mobile, last 1h", `<a href="/views/trace/` + trace + `"><code>`, "<td><code>" + forgotten + "</code></td>", `<circle class="bad"`, `<circle class="ok"`, `<line class="mark"`,
 			"<caption><span>Views by LCP: good up to 2.50 s, poor above 4.00 s</span></caption>", `<th scope="row">4.00 s – 6.00 s</th><td>✕ poor</td><td class="number">25 %</td>`,
 			`<th scope="row">request</th><td class="number">400</td>`, "before and after 1 &lt;new&gt; came at", `<span class="badge ok">better</span>`, "40 %",
 		},
@@ -248,6 +261,9 @@ func TestTheExplorerReadsWhatPrometheusKeeps(t *testing.T) {
 		if strings.Contains(page, `role="alert"`) || strings.Contains(page, "NaN") {
 			t.Errorf("%s: an alert, or no number, in\n%s", path, page)
 		}
+	}
+	if _, page := get(t, explorer(Config{Prometheus: client, Sample: .5}, now), "/views/?range=1h"); !strings.Contains(page, "Of 250 page views") {
+		t.Errorf("with half of the views asked to tell, the front page says\n%s", page)
 	}
 	half := explorer(Config{Prometheus: client, Sample: .5}, now)
 	if _, page := get(t, half, "/views/page/addon?range=1h"); !strings.Contains(page, "Of 250 page views that should have told of themselves 200 did: 80 %.") {
@@ -278,7 +294,7 @@ func TestASeriesCountsFromItsBeginning(t *testing.T) {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("POST", "/rum", strings.NewReader(`{"page":"addon","vitals":{"LCP":3000},"nav":{"type":"navigate","now":9000,"responseStart":10}}`))
 		r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64) Firefox/150.0")
-		r.Header.Set("Accept-Language", "de")
+		r.Header.Set("Accept-Language", "en")
 		beacons.ServeHTTP(w, r)
 		if w.Code != http.StatusNoContent {
 			t.Fatal(w.Code, w.Body)

@@ -147,6 +147,47 @@ func TestAViewShowsWhatItsVitalsAreMadeOf(t *testing.T) {
 	}
 }
 
+func TestTheSlowestViewsAreOfThePageAndTheDevice(t *testing.T) {
+	store := NewStore(nil)
+	for i, v := range []struct {
+		page, device string
+		lcp          float64
+	}{{"addon", "desktop", 3000}, {"addon", "mobile", 9000}, {"addon", "desktop", 5000}, {"home", "desktop", 8000}, {"addon", "bot", 7000}, {"addon", "desktop", 4000}} {
+		one := slow()
+		one.Page, one.Device, one.Trace = v.page, v.device, fmt.Sprint("trace", i)
+		one.Samples = []rum.Sample{{Vital: "lcp", Value: v.lcp}}
+		store.Add(one)
+	}
+	for a, want := range map[among]string{{"addon", "desktop"}: "[3 6]", {"addon", ""}: "[2 3]", {"", "bot"}: "[5]", {"", ""}: "[2 4]"} {
+		var got []int
+		for _, v := range store.slowest(vitals[0], a, 2) {
+			got = append(got, v.Number)
+		}
+		if fmt.Sprint(got) != want {
+			t.Errorf("slowest of %+v: %v, want %s", a, got, want)
+		}
+	}
+	if got := store.slowest(vitals[1], among{}, 2); len(got) > 0 {
+		t.Errorf("%d views whose INP was not measured", len(got))
+	}
+	if !store.Has("trace1") || store.Has("") || store.Has("trace9") || (*Store)(nil).Has("trace1") {
+		t.Error("Has")
+	}
+}
+
+func TestAViewIsRatedAtTheLimits(t *testing.T) {
+	for value, want := range map[float64]string{2500: "good", 2500.1: "needs improvement", 4000: "needs improvement", 4000.1: "poor"} {
+		v := &view{View: rum.View{Samples: []rum.Sample{{Vital: "lcp", Value: value}}}}
+		if got := shownOf(v, "lcp").Rating.Text; got != want {
+			t.Errorf("LCP of %v ms is %s, want %s", value, got, want)
+		}
+	}
+	v := &view{View: rum.View{Samples: []rum.Sample{{Vital: "cls", Value: .1}}}}
+	if got := shownOf(v, "cls"); got != (shown{good, "0.10"}) || shownOf(v, "inp") != (shown{unrated, "–"}) {
+		t.Errorf("CLS of 0.1 is shown as %v", got)
+	}
+}
+
 func TestViewsAreBoundedAndGoodOnesASample(t *testing.T) {
 	store := NewStore(nil)
 	for i := range 2*kept + 7 {
