@@ -148,7 +148,7 @@ func TestAPrerenderedPageIsAViewOnceItIsSeen(t *testing.T) {
 	if load := s.timings("rum.home.nav.page_load"); len(load) != 1 || load[0] != 0 {
 		t.Errorf("page_load = %v, want 0: it had loaded before it was shown", load)
 	}
-	if _, err := chromedp.CallBrowser(browser, target.CloseTarget, target.CloseTargetParams{TargetID: opened.TargetID}); err != nil {
+	if _, err := chromedp.CallBrowser(browser, target.CloseTarget, target.CloseTargetParams(opened)); err != nil {
 		t.Error(err)
 	}
 	s.end(newChromiumTab(t, browser)) // nobody has seen /never
