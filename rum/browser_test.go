@@ -184,7 +184,7 @@ func (s *pages) end(b tab) {
 				s.t.Errorf("a real browser's value was dropped: %v", labels)
 				continue
 			case name == "rum_user_timing_seconds":
-				key, labels["device"] = key+"timing."+labels["name"], "bot" // it has none
+				key += "timing." + labels["name"]
 			case name == "rum_navigation_phase_seconds":
 				key += "nav." + labels["phase"]
 			case name == "rum_web_vital_cls":

@@ -68,9 +68,6 @@ func TestASoftNavigationIsAViewOfItsOwn(t *testing.T) {
 	if second.ServerTiming != nil {
 		t.Errorf("the server's timings of nothing are %+v", second.ServerTiming)
 	}
-	if n := len(s.timings("window.performance.navigation.type.soft-navigation")); n != 1 {
-		t.Errorf("%d of type soft-navigation in statsd, want 1", n)
-	}
 	s.end(b)
 }
 
