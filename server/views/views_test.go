@@ -84,8 +84,9 @@ func TestWhyAViewWasSlow(t *testing.T) {
 		change func(v *view)
 		want   string
 	}{
-		"good":           {func(v *view) { v.Samples = []rum.Sample{{Vital: "lcp", Value: 2500}} }, "All vitals are good."},
-		"in the browser": {func(v *view) { v.Nav.ResponseStart, v.Nav.ResponseEnd, v.Samples[1].Value = 100, 120, 100 }, "passed in the browser"},
+		"good":              {func(v *view) { v.Samples = []rum.Sample{{Vital: "lcp", Value: 2500}} }, "All vitals are good."},
+		"in the browser":    {func(v *view) { v.Nav.ResponseStart, v.Nav.ResponseEnd, v.Samples[1].Value = 100, 120, 100 }, "passed in the browser"},
+		"a soft navigation": {func(v *view) { v.Nav = rum.Navigation{} }, "All of the 3000 ms passed in the browser: the page made this view itself."},
 		"for an image": {func(v *view) {
 			v.Nav.ResponseStart, v.Nav.ResponseEnd, v.Samples[1].Value = 100, 120, 100
 			v.Attribution.LCP = &rum.LCPAttribution{TTFB: 100, LoadDelay: 300, LoadDuration: 2400, RenderDelay: 200, Target: "img.icon"}

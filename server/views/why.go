@@ -61,7 +61,10 @@ func (v *view) whyLate() string {
 	case wait:
 		return v.whyWait(wait)
 	case browser:
-		text := fmt.Sprintf("Most of the time passed in the browser: the response was there after %.0f ms of %.0f.", n.ResponseEnd, total)
+		text := fmt.Sprintf("All of the %.0f ms passed in the browser: the page made this view itself.", total)
+		if n.ResponseEnd > 0 {
+			text = fmt.Sprintf("Most of the time passed in the browser: the response was there after %.0f ms of %.0f.", n.ResponseEnd, total)
+		}
 		if bs := v.breakdowns(); len(bs) > 0 && bs[0].Vital.Name == "lcp" {
 			if most, ok := bs[0].longest(); ok {
 				text += fmt.Sprintf(" Of LCP, %.0f ms passed %s%s.", most.Length(), phrase(most.Name), bs[0].about())
