@@ -168,6 +168,7 @@ func (s *Server) flush(ctx context.Context, p parts) error {
 	defer cancel()
 	all := []error{s.site.Close()}
 	if s.statsd != nil {
+		s.batch.Close()
 		s.statsd.Close()
 	}
 	if s.beacons != nil {

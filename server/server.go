@@ -42,6 +42,7 @@ type Server struct {
 	registry *metrics.Registry
 	faults   *fault.Recorder
 	statsd   *statsd.Client
+	batch    *metrics.Batch // before statsd; nil without it
 	checks   *health.Checks
 	db       *store.DB
 	files    *file.Store
@@ -161,8 +162,10 @@ func (s *Server) openInstruments(ctx context.Context) error {
 	var client metrics.Statsd
 	if address != "" {
 		s.statsd = newStatsd(address, s.log)
-		client = s.statsd
 		s.opened.pushPlain("statsd", s.statsd.Close)
+		s.batch = metrics.NewBatch(s.statsd)
+		client = s.batch
+		s.opened.pushPlain("statsd batch", s.batch.Close)
 	}
 	s.registry = metrics.New(client)
 	exportLostPackets(s.registry, s.statsd)
