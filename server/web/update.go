@@ -55,8 +55,8 @@ func (w *Web) versionCheck(c *gin.Context) error {
 		return err
 	}
 	h["Cache-Control"] = keepFor(answer.Outcome)
-	h["Etag"] = []string{answer.ETag}
-	if has(c.Request, answer.ETag) {
+	h["Etag"] = answer.ETag
+	if has(c.Request, answer.ETag[0]) {
 		c.Writer.WriteHeader(http.StatusNotModified)
 		c.Writer.WriteHeaderNow()
 		return nil
