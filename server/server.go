@@ -25,6 +25,7 @@ import (
 	"addons/server/site"
 	"addons/server/store"
 	"addons/server/task"
+	"addons/server/update"
 	"addons/server/views"
 	"addons/statsd-relay"
 	"addons/statsd-relay/tsdb"
@@ -50,6 +51,7 @@ type Server struct {
 	index    *search.Index
 	queue    *task.Queue
 	site     *site.Site
+	updates  *update.Service // made with the pages; nil without the site
 
 	relay    *relay.Relay
 	tsdb     *tsdb.DB

@@ -176,6 +176,14 @@ func (h *Histogram) ObserveAt(now Moment, d time.Duration, trace TraceID) {
 	h.send(d)
 }
 
+// Add records a value that is no duration, without a trace and without statsd: for
+// bytes and counts on a path on which nanoseconds count.
+func (h *Histogram) Add(value float64) {
+	if On {
+		h.prom.Observe(value)
+	}
+}
+
 func (h *Histogram) send(d time.Duration) {
 	if h.batched != nil {
 		h.batched.add(d)
