@@ -77,12 +77,12 @@ func (q *questions) unknown() string {
 	return q.check("unknown-" + strconv.FormatUint(q.rng.Uint64(), 36) + "@addons.invalid")
 }
 
-// check is what Firefox 153 asks, as the query of a URL.
+// check is what Firefox 153 asks, as the query of a URL. It escapes no id.
 func (q *questions) check(guid string) string {
 	versions := appVersions()
 	version := versions[q.rng.IntN(len(versions))]
-	return "reqVersion=2&id=" + url.QueryEscape(guid) + "&version=1.0&maxAppVersion=null&status=userEnabled&appID=" +
-		url.QueryEscape(catalog.Firefox.GUID) + "&appVersion=" + version + "&appOS=Linux&appABI=x86_64-gcc3&locale=en-US&currentAppVersion=" +
+	return "reqVersion=2&id=" + guid + "&version=1.0&maxAppVersion=null&status=userEnabled&appID=" +
+		catalog.Firefox.GUID + "&appVersion=" + version + "&appOS=Linux&appABI=x86_64-gcc3&locale=en-US&currentAppVersion=" +
 		version + "&updateType=97&compatMode=normal"
 }
 
