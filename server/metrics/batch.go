@@ -160,7 +160,7 @@ func (t *timings) send(to Statsd, values []time.Duration) (rest []time.Duration)
 	last := 0
 	for last < len(values)-1 && len(packed) < lineBytes-2*maxKey {
 		packed = append(packed, ':')
-		packed = strconv.AppendFloat(packed, float64(values[last])/float64(time.Millisecond), 'f', -1, 64)
+		packed = appendExactMillis(packed, values[last])
 		packed = append(packed, "|ms"...)
 		last++
 	}
@@ -168,6 +168,25 @@ func (t *timings) send(to Statsd, values []time.Duration) (rest []time.Duration)
 		to.PrecisionTiming(key+string(packed), values[last])
 	}
 	return values[last+1:]
+}
+
+// appendExactMillis appends d in milliseconds to the nanosecond, as go-statsd does,
+// which takes it for any float.
+func appendExactMillis(b []byte, d time.Duration) []byte {
+	if d < 0 { // a clock that went back
+		b, d = append(b, '-'), -d
+	}
+	b = strconv.AppendInt(b, int64(d/time.Millisecond), 10)
+	rest := d % time.Millisecond
+	if rest == 0 {
+		return b
+	}
+	b = append(b, '.')
+	for unit := time.Millisecond / 10; rest > 0; unit /= 10 {
+		b = append(b, byte('0'+rest/unit))
+		rest %= unit
+	}
+	return b
 }
 
 // maxKey (bytes) is more than any of our keys has.

@@ -2,6 +2,7 @@ package metrics_test
 
 import (
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -73,6 +74,23 @@ func TestABatchSendsSumsAndEveryValue(t *testing.T) {
 	client.Close()
 	if diff := cmp.Diff(want, <-sum); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// TestPackedValuesAreWrittenAsSingleOnes, which go-statsd writes.
+func TestPackedValuesAreWrittenAsSingleOnes(t *testing.T) {
+	t.Parallel()
+	for _, d := range []time.Duration{0, 1, 10, 999, 1000, 1001, 12_345, 999_999, 1_000_000, 1_000_001, 1_500_000, 30 * time.Second, 1<<53 + 1e6, -1, -2_500_000} {
+		got := &lines{got: map[string]int64{}, last: map[string]float64{}}
+		batch := metrics.NewBatch(got)
+		h := metrics.New(batch).Histogram(metrics.Desc{Name: "seconds", Help: "h", Keys: []string{"t"}}).With()
+		h.ObserveAt(0, d, metrics.TraceID{1})
+		h.ObserveAt(0, 0, metrics.TraceID{1})
+		batch.Close()
+		want := "t:" + strconv.FormatFloat(float64(d)/float64(time.Millisecond), 'f', -1, 64) + "|ms"
+		if got.got[want] != 1 {
+			t.Errorf("%d ns: %v, want %s", d, got.got, want)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -31,6 +30,7 @@ func (w *Web) hot(next http.Handler) http.Handler {
 		defer h.recover(rw, r)
 		answer, ok := w.Update.Quick(r.URL.RawQuery, h.start)
 		if !ok || len(answer.Body) >= compressFrom {
+			h.passed = true
 			next.ServeHTTP(rw, r)
 			return
 		}
@@ -54,13 +54,18 @@ type quick struct {
 	e       *endpoint
 	start   metrics.Moment
 	trace   metrics.TraceID
-	begun   bool // it is this one's to answer and to count
+	passed  bool // it is next's
 	written bool
 }
 
+// answer counts before it writes: what it writes goes into a buffer that net/http
+// sends when the handler is done. A request of a microsecond is no active one: no
+// scrape would ever see it.
 func (q *quick) answer(rw http.ResponseWriter, r *http.Request, answer update.Response) {
-	q.begun = true
-	q.w.meter.active.Add(1)
+	status, body := http.StatusOK, answer.Body
+	if len(r.Header["If-None-Match"]) > 0 && has(r, answer.ETag[0]) {
+		status, body = http.StatusNotModified, nil
+	}
 	h := rw.Header()
 	for _, common := range q.w.dataHeaders {
 		h[common.name] = common.value
@@ -72,27 +77,21 @@ func (q *quick) answer(rw http.ResponseWriter, r *http.Request, answer update.Re
 		now := metrics.Now()
 		took := time.Duration(now - q.start)
 		q.w.Update.Count(answer.Outcome, now, took, q.trace)
+		q.count(now, status, len(body))
 		var timing [96]byte
 		h["Server-Timing"] = []string{string(metrics.AppendServerTiming(timing[:0], took, q.trace))}
 	}
 	q.written = true
-	if len(r.Header["If-None-Match"]) > 0 && has(r, answer.ETag[0]) {
-		rw.WriteHeader(http.StatusNotModified)
-		q.count(http.StatusNotModified, 0)
+	if status == http.StatusNotModified {
+		rw.WriteHeader(status)
 		return
 	}
 	h["Content-Type"] = jsonType
-	rw.Write(answer.Body) // that its reader has gone is nobody's fault
-	q.count(http.StatusOK, len(answer.Body))
+	rw.Write(body) // that its reader has gone is nobody's fault
 }
 
 // count observes the instruments of all requests, each once.
-func (q *quick) count(status, size int) {
-	if !metrics.On {
-		return
-	}
-	q.w.meter.active.Add(-1)
-	now := metrics.Now()
+func (q *quick) count(now metrics.Moment, status, size int) {
 	q.e.duration(http.MethodGet, status).ObserveAt(now, time.Duration(now-q.start), q.trace)
 	q.e.size.Add(float64(size))
 	q.e.queries.Add(0)
@@ -105,15 +104,12 @@ func (q *quick) recover(rw http.ResponseWriter, r *http.Request) {
 	if value == nil {
 		return
 	}
-	if err, ok := value.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		panic(value) // of next, which has counted it
-	}
-	if !q.begun {
-		q.w.meter.active.Add(1)
+	if q.passed {
+		panic(value) // next has counted it
 	}
 	ctx, _ := metrics.Begin(r.Context(), first(r.Header["Traceparent"]))
 	q.w.Faults.Panic(ctx, q.e.pattern, value, debug.Stack())
-	q.count(http.StatusInternalServerError, 0)
+	q.count(metrics.Now(), http.StatusInternalServerError, 0)
 	if q.written {
 		panic(http.ErrAbortHandler)
 	}
