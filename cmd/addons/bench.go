@@ -73,7 +73,7 @@ func say(line string) { fmt.Fprintln(os.Stderr, time.Now().Format("15:04:05"), l
 
 type benchUpdate struct {
 	measured
-	Only    []string      `help:"Tiers: connect, pool, raw, optimised, memcached, in-process, gin, bare, thin, platform."`
+	Only    []string      `help:"Tiers: connect, pool, raw, optimised, memcached, in-process, gin, bare, thin, platform, platform-mix, platform-uninstrumented."`
 	Runs    int           `help:"Runs of each tier; the table has their medians." default:"3"`
 	For     time.Duration `help:"Time of one run." default:"5s"`
 	Conns   int           `help:"Connections, each with one check at a time." default:"64"`
@@ -108,6 +108,7 @@ type benchLoad struct {
 	Admin   string        `help:"Its operators' pages, http://host:port."`
 	Rate    float64       `help:"Checks a second." default:"8000"`
 	For     time.Duration `help:"How long." default:"1m"`
+	Warm    time.Duration `help:"How long to ask before, without counting." default:"10s"`
 	Conns   int           `help:"Connections: as many checks are under way at the most." default:"256"`
 	Cold    float64       `help:"Share of checks of any add-on, each as likely; the others are by popularity." default:"0.2"`
 	Unknown float64       `help:"Share of checks of add-ons that there aren't." default:"0.02"`
@@ -117,6 +118,8 @@ func (l benchLoad) Run(ctx context.Context) error {
 	switch {
 	case l.Rate <= 0 || l.Conns < 1 || l.For <= 0:
 		return errors.New("--rate, --conns and --for: want more than nothing")
+	case l.Warm < 0:
+		return errors.New("--warm: want a time, or 0s")
 	case l.Cold < 0 || l.Unknown < 0 || l.Cold+l.Unknown > 1:
 		return errors.New("--cold and --unknown: want shares, together 1 at the most")
 	case l.URL != "" && l.Database == "":
@@ -132,7 +135,7 @@ func (l benchLoad) Run(ctx context.Context) error {
 	}
 	defer remove()
 	report, err := bench.Load(ctx, bench.LoadConfig{
-		Backends: b, Binary: binary, URL: l.URL, Admin: l.Admin, Rate: l.Rate, For: l.For, Conns: l.Conns, Cold: l.Cold, Unknown: l.Unknown, Say: say,
+		Backends: b, Binary: binary, URL: l.URL, Admin: l.Admin, Rate: l.Rate, For: l.For, Warm: l.Warm, Conns: l.Conns, Cold: l.Cold, Unknown: l.Unknown, Say: say,
 	})
 	if err != nil {
 		return err

@@ -24,7 +24,8 @@ type LoadConfig struct {
 	URL     string        // the site's, http://host:port
 	Admin   string        // its operators' pages, http://host:port: what it counts itself is compared
 	Rate    float64       // checks a second, however fast they are answered
-	For     time.Duration //
+	For     time.Duration // counted
+	Warm    time.Duration // before, not counted
 	Conns   int           // connections: as many checks are under way at the most
 	Cold    float64       // share of checks of any add-on, each as likely; the others are by popularity
 	Unknown float64       // share of checks of add-ons that there aren't
@@ -36,6 +37,7 @@ type LoadReport struct {
 	Machine   Machine          `json:"machine"`
 	Rate      float64          `json:"rate"`
 	Seconds   float64          `json:"seconds"`
+	Warm      float64          `json:"seconds_before"`
 	Conns     int              `json:"connections"`
 	Cold      float64          `json:"cold_share"`
 	Unknown   float64          `json:"unknown_share"`
@@ -77,7 +79,7 @@ func Load(ctx context.Context, c LoadConfig) (*LoadReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &LoadReport{Machine: machine(), Rate: c.Rate, Seconds: c.For.Seconds(), Conns: c.Conns, Cold: c.Cold, Unknown: c.Unknown}
+	r := &LoadReport{Machine: machine(), Rate: c.Rate, Seconds: c.For.Seconds(), Warm: c.Warm.Seconds(), Conns: c.Conns, Cold: c.Cold, Unknown: c.Unknown}
 	pids := [2]int{}
 	if pids[0], r.Machine.Database, err = databasePID(ctx, c.Database); err != nil {
 		return nil, err
@@ -98,7 +100,7 @@ func Load(ctx context.Context, c LoadConfig) (*LoadReport, error) {
 	}
 	c.Say("drawing questions")
 	requests := c.draw(u.Host, q)
-	c.Say(fmt.Sprintf("%.0f checks a second for %v", c.Rate, c.For))
+	c.Say(fmt.Sprintf("%.0f checks a second for %v, after %v that are not counted", c.Rate, c.For, c.Warm))
 	if err := c.run(ctx, r, u.Host, requests, server, pids); err != nil {
 		return nil, err
 	}
@@ -107,7 +109,7 @@ func Load(ctx context.Context, c LoadConfig) (*LoadReport, error) {
 
 // draw draws more different questions than the front of a platform keeps.
 func (c LoadConfig) draw(host string, q *questions) [][]byte {
-	n := max(1000, min(int(c.Rate*c.For.Seconds()), 200_000))
+	n := max(1000, min(int(c.Rate*(c.For+c.Warm).Seconds()), 400_000))
 	all := make([][]byte, n)
 	for i := range all {
 		query := ""
@@ -125,6 +127,11 @@ func (c LoadConfig) draw(host string, q *questions) [][]byte {
 }
 
 func (c LoadConfig) run(ctx context.Context, r *LoadReport, host string, requests [][]byte, server int, pids [2]int) error {
+	if c.Warm > 0 {
+		warming := c
+		warming.For = c.Warm
+		warming.openLoop(ctx, host, requests[len(requests)/2:])
+	}
 	before, err := c.counted(ctx)
 	if err != nil {
 		return err
@@ -328,8 +335,8 @@ func (r *LoadReport) compare(seen *tally, before, after map[string]float64) {
 // Markdown is the report for people.
 func (r *LoadReport) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\nOpen loop, %.0f checks/s (Poisson) for %.0f s over %d connections; %.0f %% of any add-on, %.0f %% of unknown ones, the others by popularity (Zipf %.2f). "+
-		"Times are from when a check was due.\n\n", r.Machine, r.Rate, r.Seconds, r.Conns, 100*r.Cold, 100*r.Unknown, exponent)
+	fmt.Fprintf(&b, "%s\nOpen loop, %.0f checks/s (Poisson) for %.0f s, after %.0f s that are not counted, over %d connections; %.0f %% of any add-on, %.0f %% of unknown ones, the others by popularity (Zipf %.2f). "+
+		"Times are from when a check was due.\n\n", r.Machine, r.Rate, r.Seconds, r.Warm, r.Conns, 100*r.Cold, 100*r.Unknown, exponent)
 	fmt.Fprintf(&b, "| sent | answered/s | failed | p50 ms | p90 ms | p99 ms | p99.9 ms | max ms | CPU server, s for 1,000 | CPU database | MiB |\n|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
 	fmt.Fprintf(&b, "| %d | %.0f | %d ", r.Sent, r.Held, r.Failed)
 	for _, quantile := range append(quantiles(), "max") {

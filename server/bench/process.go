@@ -34,7 +34,7 @@ const starting = 2 * time.Minute
 func launch(ctx context.Context, c Config, t Tier, constant string) (*process, error) {
 	if t.serve == nil {
 		binary := c.Binary
-		if t.Name != Platform {
+		if t.Name == withoutInstruments {
 			binary = c.Without
 		}
 		return launchPlatform(ctx, c.Backends, binary)

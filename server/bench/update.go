@@ -54,8 +54,10 @@ type Report struct {
 }
 
 const (
-	drawn   = 20_000 // different questions in a run
-	checked = 200    // answers of each tier that are compared with the reference
+	drawn = 20_000 // questions in a run
+	// mixed questions of Mix are more than a run asks: each is raw only once.
+	mixed   = 200_000
+	checked = 200 // answers of each tier that are compared with the reference
 	// withoutInstruments is the platform of another build.
 	withoutInstruments = "platform-uninstrumented"
 )
@@ -75,6 +77,12 @@ func Update(ctx context.Context, c Config) (*Report, error) {
 	queries := make([]string, drawn)
 	for i := range queries {
 		queries[i] = q.popular()
+	}
+	mix := make([]string, mixed)
+	for i := range mix {
+		if mix[i] = q.popular(); i%5 == 0 {
+			mix[i] = q.any()
+		}
 	}
 	constant, err := reference(ctx, db, queries[0])
 	if err != nil {
@@ -105,7 +113,11 @@ func Update(ctx context.Context, c Config) (*Report, error) {
 	for run := range c.Runs {
 		for i, t := range tiers {
 			c.Say(fmt.Sprintf("run %d of %d: %s", run+1, c.Runs, t.Name))
-			f, err := c.measure(ctx, t, queries, want, constant, pids)
+			during := queries
+			if t.Name == Mix {
+				during = mix
+			}
+			f, err := c.measure(ctx, t, queries, during, want, constant, pids)
 			if ctx.Err() != nil {
 				return r, ctx.Err()
 			}
@@ -150,24 +162,20 @@ func (c Config) tiers() ([]Tier, error) {
 
 // measure is one run of one tier in a process of its own: the questions once to warm
 // it and to compare its answers, then as many as it answers.
-func (c Config) measure(ctx context.Context, t Tier, queries []string, want map[string]string, constant string, pids [2]int) (f Figure, err error) {
+func (c Config) measure(ctx context.Context, t Tier, queries, during []string, want map[string]string, constant string, pids [2]int) (f Figure, err error) {
 	p, err := launch(ctx, c, t, constant)
 	if err != nil {
 		return f, err
 	}
 	defer p.close()
-	requests := make([][]byte, len(queries))
-	for i, query := range queries {
-		requests[i] = request(p.address, query)
-	}
+	warm, requests := onTheWire(p.address, queries), onTheWire(p.address, during)
 	if t.Name != "bare" && t.Name != "thin" {
 		if err := compare(ctx, p.address, want); err != nil {
 			return f, err
 		}
 	}
-	warm := requests
 	if t.Name == "connect" { // has nothing to warm but the database
-		warm = requests[:len(requests)/20]
+		warm = warm[:len(warm)/20]
 	}
 	if _, err := ask(ctx, p.address, warm, c.Conns, 0); err != nil {
 		return f, err
@@ -194,6 +202,14 @@ func (c Config) measure(ctx context.Context, t Tier, queries []string, want map[
 	f = Figure{PerSecond: n / took.Seconds(), ServerCPU: per(0), DatabaseCPU: per(1), CacheCPU: per(2), P50: seen.millis(50), P99: seen.millis(99)}
 	f.Resident, err = residentOf(p.pid())
 	return f, err
+}
+
+func onTheWire(address string, queries []string) [][]byte {
+	all := make([][]byte, len(queries))
+	for i, query := range queries {
+		all[i] = request(address, query)
+	}
+	return all
 }
 
 func cpus(server int, others [2]int) (all [3]time.Duration, err error) {
