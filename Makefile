@@ -3,7 +3,7 @@ GO ?= go
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
 LDFLAGS := -X main.commit=$(COMMIT)
 
-.PHONY: run test soak-relay weather quick lint fuzz bench-relay bench-rum generate build
+.PHONY: run test soak-relay weather quick lint fuzz bench-relay bench-rum bench-update generate build
 
 run: ## the whole platform on http://localhost:8000
 	$(GO) run -ldflags "$(LDFLAGS)" ./cmd/addons
@@ -43,6 +43,13 @@ bench-relay: ## statsd-relay side by side with statsd, statsd_exporter, gostatsd
 bench-rum: ## what a beacon costs, and statsd-relay side by side with django-statsd
 	$(GO) test ./rum -run '^$$' -bench . -benchtime 5s
 	$(GO) run ./cmd/rumbench $(BENCH)
+
+# BENCH="--database mysql://… --cache memcache://…" measures these, else SQLite and memory.
+bench-update: ## the talk's table on this machine, and what the instruments cost
+	@mkdir -p bin
+	$(GO) build -ldflags "$(LDFLAGS)" -o bin/addons ./cmd/addons
+	$(GO) build -tags uninstrumented -o bin/addons-uninstrumented ./cmd/addons
+	bin/addons bench update --without bin/addons-uninstrumented --json bin/bench-update.json $(BENCH)
 
 generate: ## METRICS.md, the built browser script, golden files
 	$(GO) generate ./...

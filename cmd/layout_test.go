@@ -27,7 +27,7 @@ var floors = [][]string{
 	{"server/task", "server/update", "server/load", "alerts", "dashboards"},
 	{"server/site", "dashboards/lint"},
 	{"server/web", "server/ops", "server/views"},
-	{"server"},
+	{"server", "server/bench"},
 	{"cmd/addons", "cmd/statsd-relay", "cmd/relaybench", "cmd/rumbench", "cmd/engines"},
 }
 
@@ -41,17 +41,17 @@ var sideways = map[string]string{
 // fences: these modules may be imported by these packages alone, which is what
 // makes their instruments unavoidable. Tests may use what they need.
 var fences = map[string][]string{
-	"database/sql":                          {"server/store"},
-	"modernc.org/sqlite":                    {"server/store"},
-	"github.com/go-sql-driver/mysql":        {"server/store"},
+	"database/sql":                          {"server/store", "server/bench"},
+	"modernc.org/sqlite":                    {"server/store", "server/bench"},
+	"github.com/go-sql-driver/mysql":        {"server/store", "server/bench"},
 	"github.com/pressly/goose":              {"server/store"},
-	"github.com/bradfitz/gomemcache":        {"server/cache"},
+	"github.com/bradfitz/gomemcache":        {"server/cache", "server/bench"},
 	"github.com/redis/go-redis":             {"server/cache"},
 	"github.com/maypok86/otter":             {"server/cache"},
 	"github.com/blevesearch":                {"server/search"},
 	"github.com/olivere/elastic":            {"server/search"},
 	"github.com/streadway/amqp":             {"server/task"},
-	"github.com/gin-gonic/gin":              {"server/web"},
+	"github.com/gin-gonic/gin":              {"server/web", "server/bench"},
 	"github.com/getsentry/sentry-go":        {"server/fault"},
 	"github.com/prometheus/prometheus":      {"statsd-relay/tsdb", "statsd-relay/tsdb/expr"},
 	"github.com/smira/go-statsd":            {"server/metrics", "server"},

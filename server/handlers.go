@@ -195,8 +195,9 @@ func (s *Server) pages() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.updates = update.New(s.db, s.cache, s.base, s.registry)
 	config := web.Config{
-		Site: s.site, Update: update.New(s.db, s.cache, s.base, s.registry), Beacon: beacon, BaseURL: s.base,
+		Site: s.site, Update: s.updates, Beacon: beacon, BaseURL: s.base,
 		Registry: s.registry, Faults: s.faults, Health: s.checks, Version: s.config.Version, Log: s.log, Debug: s.config.Debug, Drills: s.config.Drills,
 	}
 	if beacon != nil {

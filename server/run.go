@@ -64,7 +64,7 @@ func (p *part) end(ctx context.Context) error {
 type parts struct {
 	public, admin, sidecar       *http.Server
 	relay, tsdb, worker, loading *part
-	notifier                     *part
+	notifier, updates            *part
 }
 
 // Run serves until ctx is done or a part fails, then goes down in order (see drain). loaded is called once, when the
@@ -79,11 +79,14 @@ func (s *Server) Run(ctx context.Context, progress Progress, loaded func()) erro
 		return err
 	}
 	// Every listener and part reports at most one failure.
-	failed := make(chan error, 8)
+	failed := make(chan error, 9)
 	p := parts{
 		public:  s.serve(ctx, s.public, s.lastAnswers(pages), failed),
 		admin:   s.serve(ctx, s.admin, fromHere(operators), failed),
 		sidecar: s.serve(ctx, s.relayHTTP, fromHere(s.sidecar()), failed),
+	}
+	if s.updates != nil {
+		p.updates = begin(ctx, "update checks", failed, s.updates.Run)
 	}
 	if s.relay != nil {
 		p.relay = begin(ctx, "relay", failed, s.relay.Run)
@@ -157,7 +160,7 @@ func (s *Server) finish(ctx context.Context, p parts) error {
 	ctx, cancel := context.WithTimeout(ctx, finishing)
 	defer cancel()
 	s.stop(ctx, "site", p.public)
-	return errors.Join(p.loading.end(ctx), p.worker.end(ctx))
+	return errors.Join(p.updates.end(ctx), p.loading.end(ctx), p.worker.end(ctx))
 }
 
 // flush brings what was counted to where it is kept: downloads to the database,
@@ -168,6 +171,7 @@ func (s *Server) flush(ctx context.Context, p parts) error {
 	defer cancel()
 	all := []error{s.site.Close()}
 	if s.statsd != nil {
+		s.batch.Close()
 		s.statsd.Close()
 	}
 	if s.beacons != nil {

@@ -25,6 +25,7 @@ import (
 	"addons/server/site"
 	"addons/server/store"
 	"addons/server/task"
+	"addons/server/update"
 	"addons/server/views"
 	"addons/statsd-relay"
 	"addons/statsd-relay/tsdb"
@@ -42,6 +43,7 @@ type Server struct {
 	registry *metrics.Registry
 	faults   *fault.Recorder
 	statsd   *statsd.Client
+	batch    *metrics.Batch // before statsd; nil without it
 	checks   *health.Checks
 	db       *store.DB
 	files    *file.Store
@@ -49,6 +51,7 @@ type Server struct {
 	index    *search.Index
 	queue    *task.Queue
 	site     *site.Site
+	updates  *update.Service // made with the pages; nil without the site
 
 	relay    *relay.Relay
 	tsdb     *tsdb.DB
@@ -170,8 +173,10 @@ func (s *Server) openInstruments(ctx context.Context) error {
 	var client metrics.Statsd
 	if address != "" {
 		s.statsd = newStatsd(address, s.log)
-		client = s.statsd
 		s.opened.pushPlain("statsd", s.statsd.Close)
+		s.batch = metrics.NewBatch(s.statsd)
+		client = s.batch
+		s.opened.pushPlain("statsd batch", s.batch.Close)
 	}
 	s.registry = metrics.New(client)
 	exportLostPackets(s.registry, s.statsd)

@@ -34,15 +34,23 @@ func (r *Registry) Counter(d Desc) *CounterVec {
 // With returns the counter of the label values, in the order of the Desc.
 func (v *CounterVec) With(values ...string) *Counter {
 	return resolve(v.family, values, func(values, keys []string) *Counter {
-		return &Counter{v.prom.WithLabelValues(values...), v.family.registry.statsd, keys}
+		c := &Counter{prom: v.prom.WithLabelValues(values...), statsd: v.family.registry.statsd, keys: keys}
+		if b, ok := c.statsd.(*Batch); ok {
+			for _, key := range keys {
+				c.batched = append(c.batched, b.counter(key))
+			}
+			c.statsd = nil
+		}
+		return c
 	})
 }
 
 // Counter is one series.
 type Counter struct {
-	prom   prometheus.Counter
-	statsd Statsd
-	keys   []string
+	prom    prometheus.Counter
+	statsd  Statsd // nil if batched
+	keys    []string
+	batched []*counts
 }
 
 // Inc counts one.
@@ -50,10 +58,13 @@ func (c *Counter) Inc() { c.Add(1) }
 
 // Add counts n ≥ 0; of nothing, nothing is sent.
 func (c *Counter) Add(n int64) {
-	if n <= 0 {
+	if !On || n <= 0 {
 		return
 	}
 	c.prom.Add(float64(n))
+	for _, b := range c.batched {
+		b.n.Add(n)
+	}
 	if c.statsd != nil {
 		for _, key := range c.keys {
 			c.statsd.Incr(key, n)
@@ -104,18 +115,23 @@ func (r *Registry) Histogram(d Desc) *HistogramVec {
 // With returns the histogram of the label values, in the order of the Desc.
 func (v *HistogramVec) With(values ...string) *Histogram {
 	return resolve(v.family, values, func(values, keys []string) *Histogram {
-		return &Histogram{prom: v.prom.WithLabelValues(values...), statsd: v.family.registry.statsd, keys: keys, span: v.family.desc.Span}
+		h := &Histogram{prom: v.prom.WithLabelValues(values...), statsd: v.family.registry.statsd, keys: keys, span: v.family.desc.Span}
+		if b, ok := h.statsd.(*Batch); ok && len(keys) > 0 {
+			h.batched, h.statsd = b.timer(keys), nil
+		}
+		return h
 	})
 }
 
 // Histogram is one series.
 type Histogram struct {
-	prom   prometheus.Observer
-	statsd Statsd
-	keys   []string
-	span   string
+	prom    prometheus.Observer
+	statsd  Statsd // nil if batched
+	batched *timings
+	keys    []string
+	span    string
 
-	nextExemplar atomic.Int64 // Unix nanoseconds
+	nextExemplar atomic.Int64 // a Moment
 }
 
 const (
@@ -131,12 +147,11 @@ const (
 // Observe records a duration: seconds to Prometheus, with the request's trace id
 // as exemplar if it is slow or the first for a second, milliseconds to statsd, and both to the ledger under the Desc's Span.
 func (h *Histogram) Observe(ctx context.Context, d time.Duration) {
-	h.record(ctx, d.Seconds())
-	if h.statsd != nil {
-		for _, key := range h.keys {
-			h.statsd.PrecisionTiming(key, d)
-		}
+	if !On {
+		return
 	}
+	h.record(ctx, d.Seconds())
+	h.send(d)
 	if h.span != "" {
 		l := From(ctx)
 		l.Add(h.span, d)
@@ -146,19 +161,53 @@ func (h *Histogram) Observe(ctx context.Context, d time.Duration) {
 	}
 }
 
-// Record records a value that is no duration (bytes, a count). Statsd timers
-// have no unit, so its keys get the value as it is.
-func (h *Histogram) Record(ctx context.Context, value float64) {
-	h.record(ctx, value)
+// ObserveAt is Observe for a path on which nanoseconds count: it reads no clock, no
+// context and no ledger, and adds to no span. now is when d ended.
+func (h *Histogram) ObserveAt(now Moment, d time.Duration, trace TraceID) {
+	if !On {
+		return
+	}
+	value := d.Seconds()
+	if h.wantsExemplar(now, value) {
+		h.prom.(prometheus.ExemplarObserver).ObserveWithExemplar(value, prometheus.Labels{"trace_id": trace.String()})
+	} else {
+		h.prom.Observe(value)
+	}
+	h.send(d)
+}
+
+// Add records a value that is no duration, without a trace and without statsd: for
+// bytes and counts on a path on which nanoseconds count.
+func (h *Histogram) Add(value float64) {
+	if On {
+		h.prom.Observe(value)
+	}
+}
+
+func (h *Histogram) send(d time.Duration) {
+	if h.batched != nil {
+		h.batched.add(d)
+		return
+	}
 	if h.statsd != nil {
 		for _, key := range h.keys {
-			h.statsd.PrecisionTiming(key, time.Duration(value*float64(time.Millisecond)))
+			h.statsd.PrecisionTiming(key, d)
 		}
 	}
 }
 
+// Record records a value that is no duration (bytes, a count). Statsd timers
+// have no unit, so its keys get the value as it is.
+func (h *Histogram) Record(ctx context.Context, value float64) {
+	if !On {
+		return
+	}
+	h.record(ctx, value)
+	h.send(time.Duration(value * float64(time.Millisecond)))
+}
+
 func (h *Histogram) record(ctx context.Context, value float64) {
-	if l := From(ctx); l != nil && h.wantsExemplar(value) {
+	if l := From(ctx); l != nil && h.wantsExemplar(Now(), value) {
 		h.prom.(prometheus.ExemplarObserver).ObserveWithExemplar(value, l.exemplar)
 		return
 	}
@@ -166,12 +215,12 @@ func (h *Histogram) record(ctx context.Context, value float64) {
 }
 
 // wantsExemplar says whether the observation is slow, or the first for a while.
-func (h *Histogram) wantsExemplar(value float64) bool {
+func (h *Histogram) wantsExemplar(now Moment, value float64) bool {
 	if value >= exemplarAlways {
 		return true
 	}
-	now, next := time.Now().UnixNano(), h.nextExemplar.Load()
-	return now >= next && h.nextExemplar.CompareAndSwap(next, now+int64(exemplarEvery))
+	next := h.nextExemplar.Load()
+	return int64(now) >= next && h.nextExemplar.CompareAndSwap(next, int64(now)+int64(exemplarEvery))
 }
 
 // GaugeVec is a declared gauge.
@@ -216,6 +265,9 @@ type Gauge struct {
 
 // Set sets the value, in Prometheus and in statsd.
 func (g *Gauge) Set(value float64) {
+	if !On {
+		return
+	}
 	g.prom.Set(value)
 	if g.statsd != nil {
 		for _, key := range g.keys {
@@ -229,4 +281,8 @@ func (g *Gauge) Value() float64 { return written(g.prom).GetGauge().GetValue() }
 
 // Add changes the value in Prometheus alone: for what goes up and down all the
 // time, such as requests in flight.
-func (g *Gauge) Add(delta float64) { g.prom.Add(delta) }
+func (g *Gauge) Add(delta float64) {
+	if On {
+		g.prom.Add(delta)
+	}
+}

@@ -2,8 +2,6 @@ package metrics
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,12 +37,7 @@ type ledgerKey struct{}
 // trace is continued if it is valid; "" or anything else starts a new trace.
 // https://www.w3.org/TR/trace-context/#traceparent-header
 func Begin(ctx context.Context, parent string) (context.Context, *Ledger) {
-	id, ok := traceID(parent)
-	if !ok {
-		var b [16]byte
-		rand.Read(b[:])
-		id = hex.EncodeToString(b[:])
-	}
+	id := NewTraceID(parent).String()
 	l := &Ledger{TraceID: id, exemplar: prometheus.Labels{"trace_id": id}}
 	return context.WithValue(ctx, ledgerKey{}, l), l
 }

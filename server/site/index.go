@@ -79,13 +79,17 @@ func (s *Site) IndexJobs(addonID int64) []store.Job {
 const batch = 200
 
 // Reindex brings the whole index to what the database says, and tells progress
-// (nil: nobody) how many add-ons are done.
+// (nil: nobody) how many add-ons are done. What processes remember of add-ons for
+// update checks is read anew too.
 func (s *Site) Reindex(ctx context.Context, progress func(done int)) error {
 	done := 0
 	for after := int64(0); ; {
 		ids, err := s.DB.IDs(ctx, after, batch)
-		if err != nil || len(ids) == 0 {
+		if err != nil {
 			return err
+		}
+		if len(ids) == 0 {
+			return s.DB.ChangedAll(ctx)
 		}
 		if err := s.reindex(ctx, ids); err != nil {
 			return fmt.Errorf("reindex after add-on %d: %w", after, err)

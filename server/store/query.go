@@ -60,6 +60,10 @@ const (
 	qJobReplay
 	qJobsDead
 	qJobDepth
+	qClock
+	qChanges
+	qChange
+	qGUIDs
 	queryCount
 )
 
@@ -121,6 +125,10 @@ func queryNames() [queryCount]string {
 		qJobReplay:        "job_replay",
 		qJobsDead:         "jobs_dead",
 		qJobDepth:         "job_depth",
+		qClock:            "clock",
+		qChanges:          "changes",
+		qChange:           "change",
+		qGUIDs:            "guids",
 	}
 }
 

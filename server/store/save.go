@@ -195,7 +195,7 @@ func (s *saving) save(ctx context.Context, h handle) (Saved, error) {
 }
 
 // finish writes what follows from the rest: sums, the current version, what the
-// update check reads, the tags' counts, and the jobs.
+// update check reads, the tags' counts, the jobs, and that it changed.
 func (s *saving) finish(ctx context.Context, h handle, a *catalog.Addon, stored storedAddon, oldTags []string) error {
 	if err := s.saveSums(ctx, h, a.ID, stored); err != nil {
 		return err
@@ -214,10 +214,12 @@ func (s *saving) finish(ctx context.Context, h handle, a *catalog.Addon, stored 
 	if err := h.countTags(ctx, oldTags, stored.listed, a.Tags, listed); err != nil {
 		return err
 	}
-	if s.jobs == nil {
-		return nil
+	if s.jobs != nil {
+		if err := h.push(ctx, s.now, s.jobs(a.ID)); err != nil {
+			return err
+		}
 	}
-	return h.push(ctx, s.now, s.jobs(a.ID))
+	return h.noteChange(ctx, a.GUID)
 }
 
 // saveCurrent writes which version is the current one and what depends on it.

@@ -108,6 +108,7 @@ func testStore(t *testing.T, where func(testing.TB) string) {
 		"one new add-on saved by many is one":             oneByMany,
 		"a canceled query says so, and the next one runs": canceled,
 		"what isn't there is not found":                   notFound,
+		"a reader of changes misses none":                 changesMissNone,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t, where(t))) })
 	}

@@ -10,56 +10,32 @@ import (
 	"addons/server/catalog"
 )
 
-// sheet is every answer that one add-on has for one application, as it is cached:
+// A sheet is every answer that one add-on has for one application, as it is cached:
 //
-//	kind (1 byte: sheetUnknown, sheetKnown) · entries … · the answer "no update"
+//	kind (1 byte: sheetUnknown, sheetKnown) · number of the last change before it was
+//	read (uvarint) · entries … · the answer "no update"
 //
 // An entry is a version that some question chooses, the highest first:
 //
 //	flags (1 byte) · minimum's key · maximum's key ("" if open) · answer
 //
 // and an answer is its ETag and its body. Every text is its length as a uvarint and
-// its bytes. The first entry that fits a question is the answer to it.
-type sheet []byte
-
+// its bytes. The first entry that fits a question is the answer to it. Sheets of
+// other builds, whose kinds are u and k, are not read.
 const (
-	sheetUnknown = 'u'
-	sheetKnown   = 'k'
+	sheetUnknown = 'U'
+	sheetKnown   = 'K'
 
 	flagLast   = 1 << 0 // no entry, but the answer "no update"
 	flagStrict = 1 << 1 // the maximum binds in mode normal too
 )
 
-func unknownSheet() []byte { return []byte{sheetUnknown} }
-
-// errSheet: what the cache had can't be read.
-var errSheet = errors.New("cached update sheet is damaged")
-
-// answer finds the answer to r.
-func (s sheet) answer(r Request, outcome string) (Response, error) {
-	if len(s) == 1 && s[0] == sheetUnknown {
-		if outcome == Hit {
-			outcome = Negative
-		}
-		return unknown(outcome), nil
-	}
-	if len(s) == 0 || s[0] != sheetKnown {
-		return Response{}, errSheet
-	}
-	key := catalog.VersionKey(r.AppVersion)
-	for in := (reader{rest: s[1:]}); ; {
-		flags := in.flags()
-		last := flags&flagLast != 0
-		fits := last || in.covers(key, r.Mode, flags&flagStrict != 0)
-		etag, body := in.text(), in.text()
-		if in.damaged {
-			return Response{}, errSheet
-		}
-		if fits {
-			return Response{Body: body, ETag: string(etag), Outcome: outcome}, nil
-		}
-	}
+func unknownSheet(seq int64) []byte {
+	return binary.AppendUvarint([]byte{sheetUnknown}, uint64(seq))
 }
+
+// errSheet: what was just made can't be read.
+var errSheet = errors.New("update sheet is damaged")
 
 // reader reads a sheet without copying.
 type reader struct {
@@ -77,30 +53,30 @@ func (in *reader) flags() byte {
 	return flags
 }
 
-func (in *reader) text() []byte {
+func (in *reader) number() uint64 {
 	n, size := binary.Uvarint(in.rest)
-	if size <= 0 || n > uint64(len(in.rest)-size) {
+	if size <= 0 {
+		in.damaged, in.rest = true, nil
+		return 0
+	}
+	in.rest = in.rest[size:]
+	return n
+}
+
+func (in *reader) text() []byte {
+	n := in.number()
+	if n > uint64(len(in.rest)) {
 		in.damaged, in.rest = true, nil
 		return nil
 	}
-	text := in.rest[size : size+int(n)]
-	in.rest = in.rest[size+int(n):]
+	text := in.rest[:n:n]
+	in.rest = in.rest[n:]
 	return text
 }
 
-// covers reads an entry's bounds: catalog.Compat's Covers, by keys.
-func (in *reader) covers(key string, mode catalog.CompatMode, strict bool) bool {
-	lower, upper := in.text(), in.text()
-	if string(lower) > key {
-		return false
-	}
-	binds := mode == catalog.ModeStrict || mode == catalog.ModeNormal && strict
-	return !binds || len(upper) == 0 || key <= string(upper)
-}
-
 // newSheet writes the sheet of a known add-on.
-func (s *Service) newSheet(guid string, app catalog.App, slug string, versions []*catalog.Version) ([]byte, error) {
-	page := []byte{sheetKnown}
+func (s *Service) newSheet(seq int64, guid string, app catalog.App, slug string, versions []*catalog.Version) ([]byte, error) {
+	page := binary.AppendUvarint([]byte{sheetKnown}, uint64(seq))
 	for _, v := range catalog.Choosable(versions, app) {
 		body, err := json.Marshal(manifest{map[string]updates{guid: {[]offer{s.offer(v, app, slug)}}}})
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/url"
 	"slices"
@@ -20,6 +21,7 @@ import (
 	"addons/server/cache"
 	"addons/server/catalog"
 	"addons/server/metrics"
+	"addons/server/store"
 	"addons/server/update"
 )
 
@@ -27,8 +29,45 @@ import (
 type memory struct {
 	mu       sync.Mutex
 	versions map[string][]*catalog.Version
+	changes  []string // from number 1 on, but for
+	forgot   int64    // the first ones
 	asked    int
 	err      error
+	broken   error // of Candidates alone
+}
+
+func (m *memory) Clock(context.Context) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return int64(len(m.changes)), m.err
+}
+
+func (m *memory) Changes(_ context.Context, after int64, limit int) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.err == nil && after < m.forgot {
+		return nil, store.ErrBehind
+	}
+	return slices.Clone(m.changes[after:min(after+int64(limit), int64(len(m.changes)))]), m.err
+}
+
+func (m *memory) GUIDs(_ context.Context, after string, limit int) ([]string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := slices.Sorted(maps.Keys(m.versions))
+	i, found := slices.BinarySearch(all, after)
+	if found {
+		i++
+	}
+	return all[i:min(i+limit, len(all))], m.err
+}
+
+// set changes an add-on, as a commit does.
+func (m *memory) set(guid string, versions ...*catalog.Version) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.versions[guid] = versions
+	m.changes = append(m.changes, guid)
 }
 
 func (m *memory) Candidates(_ context.Context, guid, _ string) (bool, []*catalog.Version, string, error) {
@@ -36,7 +75,7 @@ func (m *memory) Candidates(_ context.Context, guid, _ string) (bool, []*catalog
 	defer m.mu.Unlock()
 	m.asked++
 	versions, known := m.versions[guid]
-	return known, versions, "clock", m.err
+	return known, versions, "clock", errors.Join(m.err, m.broken)
 }
 
 func (m *memory) fail(err error) {
@@ -127,7 +166,7 @@ func TestAnswersAreWhatFirefoxAccepts(t *testing.T) {
 			if string(got.Body) != c.want {
 				t.Errorf("got  %s\nwant %s", got.Body, c.want)
 			}
-			if !json.Valid(got.Body) || len(got.ETag) < 3 {
+			if !json.Valid(got.Body) || len(got.ETag) != 1 || len(got.ETag[0]) < 3 {
 				t.Errorf("body %s with ETag %s", got.Body, got.ETag)
 			}
 		})
@@ -187,7 +226,7 @@ func TestEveryCheckHasOneOutcome(t *testing.T) {
 	check(known, update.Hit, nil) // what is fresh doesn't notice
 	check(query("other@example.org", catalog.Firefox.GUID, "153.0", "normal"), update.Error, catalog.ErrUnavailable)
 	for _, pair := range [][2]update.Response{{first, again}, {fresh, stale}} {
-		if before, after := pair[0], pair[1]; string(before.Body) != string(after.Body) || before.ETag != after.ETag {
+		if before, after := pair[0], pair[1]; string(before.Body) != string(after.Body) || before.ETag[0] != after.ETag[0] {
 			t.Errorf("answer changed: %s %s, before %s %s", after.ETag, after.Body, before.ETag, before.Body)
 		}
 	}

@@ -47,6 +47,19 @@ func (w *Web) securityHeaders(https bool) []header {
 	return all
 }
 
+// ofData are the headers that concern JSON too. The others are about documents and
+// their scripts and frames, and an update check's answer, some 600 bytes, is sent
+// thousands of times a second.
+func ofData(all []header) []header {
+	var some []header
+	for _, h := range all {
+		if h.name == "X-Content-Type-Options" || h.name == "Strict-Transport-Security" {
+			some = append(some, h)
+		}
+	}
+	return some
+}
+
 // record is what is learnt about one answer on its way out.
 type record struct {
 	http.ResponseWriter

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/gin-gonic/gin"
@@ -16,7 +17,7 @@ import (
 func (w *Web) updateRoutes() []route {
 	const get = http.MethodGet
 	return []route{
-		{get, "/update/VersionCheck.php", "update", "check", "", w.versionCheck, 0},
+		{get, versionCheckPath, "update", "check", "", w.versionCheck, 0},
 		// What an update check names as update_info_url; Firefox shows it beside the update.
 		{get, "/:locale/:app/addon/:addon/versions/:version/updateinfo/", "update", "info", "", w.updateInfo, 0},
 	}
@@ -24,13 +25,17 @@ func (w *Web) updateRoutes() []route {
 
 // The headers of an update check's answer, shared by all answers.
 var (
-	jsonType    = []string{"application/json"}
-	hourCache   = []string{"public, max-age=3600"}
-	minuteCache = []string{"public, max-age=60"}
+	jsonType = []string{"application/json"}
+	noStore  = []string{"no-store"}
+	// hourCache: an hour, as addons.mozilla.org's. A CDN may send it for another hour
+	// while it asks again, so that nobody waits for that, and for a day while there is
+	// no answer from here. https://www.rfc-editor.org/rfc/rfc5861
+	hourCache   = []string{"public, max-age=3600, stale-while-revalidate=3600, stale-if-error=86400"}
+	minuteCache = []string{"public, max-age=60, stale-while-revalidate=60, stale-if-error=86400"}
 )
 
-// keepFor is how long an answer may be kept by others: an hour, as
-// addons.mozilla.org's; one from before the database went down only until it may be back.
+// keepFor is how long an answer may be kept by others; one from before the database
+// went down only until it may be back.
 func keepFor(outcome string) []string {
 	if outcome == update.Stale {
 		return minuteCache
@@ -45,18 +50,22 @@ func keepFor(outcome string) []string {
 func (w *Web) versionCheck(c *gin.Context) error {
 	answer, err := w.Update.Check(c.Request.Context(), c.Request.URL.RawQuery)
 	h := c.Writer.Header()
+	for _, common := range w.headers {
+		if !slices.ContainsFunc(w.dataHeaders, func(d header) bool { return d.name == common.name }) {
+			delete(h, common.name)
+		}
+	}
 	switch {
 	case errors.Is(err, catalog.ErrInvalid):
-		h["Content-Type"] = jsonType
-		h.Set("Cache-Control", "no-store")
+		h["Content-Type"], h["Cache-Control"] = jsonType, noStore
 		c.Writer.WriteHeader(http.StatusBadRequest)
 		return write(c, []byte("{}"))
 	case err != nil:
 		return err
 	}
 	h["Cache-Control"] = keepFor(answer.Outcome)
-	h["Etag"] = []string{answer.ETag}
-	if has(c.Request, answer.ETag) {
+	h["Etag"] = answer.ETag
+	if has(c.Request, answer.ETag[0]) {
 		c.Writer.WriteHeader(http.StatusNotModified)
 		c.Writer.WriteHeaderNow()
 		return nil

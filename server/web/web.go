@@ -53,6 +53,8 @@ type Web struct {
 	assets    *assets
 	templates map[string]*template.Template
 	headers   []header
+	// dataHeaders are those of headers that say something of an answer that is no document.
+	dataHeaders []header
 }
 
 // New returns the whole public site as one handler. Errors are mistakes in the
@@ -72,6 +74,7 @@ func New(c Config) (http.Handler, error) {
 	}
 	w := &Web{Config: c, meter: newMeter(c.Registry)}
 	w.headers = w.securityHeaders(base.Scheme == "https")
+	w.dataHeaders = ofData(w.headers)
 	if w.assets, err = buildAssets(c.Scripts); err != nil {
 		return nil, err
 	}
@@ -83,7 +86,8 @@ func New(c Config) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("compression: %w", err)
 	}
-	return w.measure(compress(w.engine())), nil
+	everything := w.measure(compress(w.engine()))
+	return w.hot(everything), nil
 }
 
 // Measured says whether pages carry the script that measures them.
