@@ -130,6 +130,8 @@ type handle struct {
 	d     *driver
 	on    statements
 	begun bool // in a transaction
+	// patience is the time limit of each query; 0: the driver's.
+	patience time.Duration
 }
 
 // reads is the handle for queries by themselves, which change nothing.
@@ -137,10 +139,26 @@ func (d *driver) reads() handle { return handle{d: d, on: d.reader} }
 
 // measure is the driver's. What has begun is not left alone half-way.
 func (h handle) measure(ctx context.Context, q query, run func(context.Context) error) error {
+	if h.patience != 0 {
+		return h.d.measureFor(ctx, q, h.patience, run)
+	}
 	if h.begun {
 		return h.d.measure(ctx, q, run)
 	}
 	return h.d.guarded(ctx, q, run)
+}
+
+// bulk is the handle of a transaction for many rows: SQLite's statements are kept
+// until done, and each query may take as long as limit.
+func (h handle) bulk(limit time.Duration) (_ handle, done func() error) {
+	h.patience = limit
+	tx, ok := h.on.(*sql.Tx)
+	if !ok || h.d.name != "sqlite" {
+		return h, func() error { return nil }
+	}
+	kept := &keptTx{Tx: tx, stmts: map[string]*sql.Stmt{}}
+	h.on = kept
+	return h, kept.close
 }
 
 // into is where a query's columns go.
@@ -321,7 +339,11 @@ func (d *driver) guarded(ctx context.Context, q query, run func(context.Context)
 
 // measure gives run its time limit, times it, and turns its error into the package's.
 func (d *driver) measure(ctx context.Context, q query, run func(context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, d.limit)
+	return d.measureFor(ctx, q, d.limit, run)
+}
+
+func (d *driver) measureFor(ctx context.Context, q query, limit time.Duration, run func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	start := time.Now()
 	err := run(limited)
