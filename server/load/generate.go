@@ -19,9 +19,8 @@ import (
 // which the store takes up to 2⁴⁰.
 const MaxGenerate = 100_000_000
 
-// generateChunk is how many add-ons go into a transaction: about 15 MB of rows at
-// the most, and what a kill undoes.
-const generateChunk = 1000
+// generateChunk is how many add-ons are made at a time: about 8 MB.
+const generateChunk = 500
 
 // recipeVersion changes whenever the same seed gives other rows.
 const recipeVersion = 1

@@ -79,6 +79,14 @@ var everything = []string{
 	"SELECT * FROM files", "SELECT * FROM compat", "SELECT * FROM offers", "SELECT * FROM ratings",
 }
 
+// indexNames asks for the indexes that are there.
+func indexNames(rawURL string) string {
+	if strings.HasPrefix(rawURL, "sqlite:") {
+		return "SELECT tbl_name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+	}
+	return "SELECT DISTINCT table_name, index_name FROM information_schema.statistics WHERE table_schema = DATABASE()"
+}
+
 // varied is add-ons of every kind that Save treats in a way of its own, with all ids given.
 func varied() []store.Import {
 	var all []store.Import
@@ -133,6 +141,9 @@ func TestBulkWritesWhatSaveWrites(t *testing.T) {
 			t.Fatal(err)
 		}
 		rows := int64(0)
+		if missing := records(t, atOnce, indexNames(atOnce)); !slices.Equal(missing, records(t, oneByOne, indexNames(oneByOne))) {
+			t.Errorf("the indexes are %v", missing)
+		}
 		for _, query := range everything {
 			want, got := records(t, oneByOne, query), records(t, atOnce, query)
 			if diff := cmp.Diff(want, got); diff != "" || len(want) == 0 {
@@ -159,10 +170,11 @@ func TestBulkMixesWithNothing(t *testing.T) {
 		first := must[*store.Bulk](t)(db.Bulk(t.Context(), "one"))
 		second := must[*store.Bulk](t)(db.Bulk(t.Context(), "one"))
 		parts := varied()
-		if err := first.Write(t.Context(), must[*store.Prepared](t)(store.Prepare(parts[:2]))); err != nil {
-			t.Fatal(err)
+		err := errors.Join(first.Write(t.Context(), must[*store.Prepared](t)(store.Prepare(parts[:2]))), first.Flush(t.Context()))
+		if err != nil || first.Done() != 2 {
+			t.Fatal(first.Done(), err)
 		}
-		err := second.Write(t.Context(), must[*store.Prepared](t)(store.Prepare(parts[:2])))
+		err = second.Write(t.Context(), must[*store.Prepared](t)(store.Prepare(parts[:2])))
 		if !errors.Is(err, catalog.ErrInvalid) || !strings.Contains(err.Error(), "another process") {
 			t.Errorf("a second load at the same time: %v", err)
 		}
@@ -216,7 +228,7 @@ func TestBulkGoesWithoutLocalData(t *testing.T) {
 	defer db.Close()
 	bulk := must[*store.Bulk](t)(db.Bulk(t.Context(), "plain"))
 	bulk.WithoutLocalData()
-	if err := bulk.Write(t.Context(), must[*store.Prepared](t)(store.Prepare(varied()))); err != nil {
+	if err := errors.Join(bulk.Write(t.Context(), must[*store.Prepared](t)(store.Prepare(varied()))), bulk.Finish(t.Context())); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(records(t, where, "SELECT * FROM versions")); n != 21 {

@@ -148,19 +148,6 @@ func (h handle) measure(ctx context.Context, q query, run func(context.Context) 
 	return h.d.guarded(ctx, q, run)
 }
 
-// bulk is the handle of a transaction for many rows: SQLite's statements are kept
-// until done, and each query may take as long as limit.
-func (h handle) bulk(limit time.Duration) (_ handle, done func() error) {
-	h.patience = limit
-	tx, ok := h.on.(*sql.Tx)
-	if !ok || h.d.name != "sqlite" {
-		return h, func() error { return nil }
-	}
-	kept := &keptTx{Tx: tx, stmts: map[string]*sql.Stmt{}}
-	h.on = kept
-	return h, kept.close
-}
-
 // into is where a query's columns go.
 type into []any
 
@@ -297,6 +284,29 @@ func (d *driver) once(ctx context.Context, do func(handle) error) error {
 		return errors.Join(err, d.rollback(ctx, tx))
 	}
 	return d.measure(ctx, qCommit, func(context.Context) error { return tx.Commit() })
+}
+
+// hold begins a transaction that is not tried again: SQLite's statements are kept
+// for it, and each query may take as long as limit. end commits it, or rolls it back.
+func (d *driver) hold(ctx context.Context, limit time.Duration) (_ handle, end func(commit bool) error, err error) {
+	tx, release, err := d.begin(ctx)
+	if err != nil {
+		return handle{}, nil, err
+	}
+	h := handle{d: d, on: tx, begun: true, patience: limit}
+	closing := func() error { return nil }
+	if d.name == "sqlite" {
+		kept := &keptTx{Tx: tx, stmts: map[string]*sql.Stmt{}}
+		h.on, closing = kept, kept.close
+	}
+	return h, func(commit bool) error {
+		defer release()
+		err := closing()
+		if err != nil || !commit {
+			return errors.Join(err, d.rollback(ctx, tx))
+		}
+		return d.measureFor(ctx, qCommit, limit, func(context.Context) error { return tx.Commit() })
+	}, nil
 }
 
 // begin waits for a connection no longer than a query may take. The transaction

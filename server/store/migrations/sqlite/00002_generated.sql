@@ -4,7 +4,8 @@ CREATE TABLE generated (
     id INTEGER PRIMARY KEY,                 -- 1
     recipe TEXT NOT NULL,                   -- what the catalogue is made of
     done INTEGER NOT NULL,                  -- add-ons written, in their order
-    finished INTEGER NOT NULL
+    finished INTEGER NOT NULL,
+    indexes TEXT NOT NULL                   -- JSON: statements that are left for the end
 );
 
 -- +goose Down
