@@ -152,30 +152,30 @@ func (c *counted) same(s standing) bool {
 		s.bayesian == c.was.bayesian && s.downloads == c.was.downloads && s.hotness == c.was.hotness
 }
 
-// aggregateTags counts the listed add-ons of every tag.
+// aggregateTags counts the listed add-ons of every tag. Each is a statement by
+// itself: the most popular ones take a while, and nobody should wait for all of them.
 func (db *DB) aggregateTags(ctx context.Context) (changed int, err error) {
-	type tag struct {
-		id       int64
-		was, now int
-	}
-	err = db.tx(ctx, func(h handle) error {
-		changed = 0
-		tags, err := list(ctx, h, qAggregateTags, `SELECT t.id, t.addons,
-			(SELECT COUNT(*) FROM addon_tags x JOIN addons a ON a.id = x.addon_id WHERE x.tag_id = t.id AND a.listed = 1)
-			FROM tags t ORDER BY t.id`, nil, func(r row, t *tag) error { return r.Scan(&t.id, &t.was, &t.now) })
-		if err != nil {
-			return err
+	const listed = "SELECT COUNT(*) FROM addon_tags x JOIN addons a ON a.id = x.addon_id WHERE x.tag_id = tags.id AND a.listed = 1"
+	for after := int64(0); ; {
+		ids, err := list(ctx, db.reads(), qAggregateTags, "SELECT id FROM tags WHERE id > ? ORDER BY id LIMIT ?", []any{after, aggregateChunk},
+			func(r row, id *int64) error { return r.Scan(id) })
+		if err != nil || len(ids) == 0 {
+			return changed, err
 		}
-		for _, t := range tags {
-			if t.was == t.now {
+		for _, id := range ids {
+			var differs bool
+			if err := db.reads().one(ctx, qAggregateTags, "SELECT addons <> ("+listed+") FROM tags WHERE id = ?", into{&differs}, id); err != nil {
+				return changed, err
+			}
+			if !differs {
 				continue
 			}
-			changed++
-			if _, err := h.exec(ctx, qAggregateTags, "UPDATE tags SET addons = ? WHERE id = ?", t.now, t.id); err != nil {
-				return err
+			n, err := db.alone(ctx, qAggregateTags, "UPDATE tags SET addons = ("+listed+") WHERE id = ?", id)
+			if err != nil {
+				return changed, err
 			}
+			changed += int(n)
 		}
-		return nil
-	})
-	return changed, err
+		after = ids[len(ids)-1]
+	}
 }

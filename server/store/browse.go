@@ -65,21 +65,54 @@ func (db *DB) Browse(ctx context.Context, b Browse) (ids []int64, total int, err
 		return nil, 0, err
 	}
 	h := db.reads()
-	if err := h.one(ctx, qBrowseTotal, "SELECT COUNT(*)"+f.pick(), into{&total}, f.args...); err != nil || total <= b.Offset || b.Limit == 0 {
+	var site int // about how many add-ons there are at all
+	err = h.one(ctx, qBrowseTotal, "SELECT COUNT(*), (SELECT COALESCE(MAX(id), 0) FROM addons)"+f.pick(), into{&total, &site}, f.args...)
+	if err != nil || total <= b.Offset || b.Limit == 0 {
 		return nil, total, err
 	}
-	from := f.pick()
-	if total > pickMax {
-		from = f.walk()
+	text, args := "SELECT a.id"+f.pick()+" ORDER BY "+order+" LIMIT ? OFFSET ?", append(f.args, b.Limit, b.Offset)
+	if len(f.lists) == 0 || total > pickMax && walksBetter(total, b.Offset+b.Limit, site) {
+		if text, args, err = b.walk(order); err != nil {
+			return nil, 0, err
+		}
 	}
-	ids, err = list(ctx, h, qBrowse, "SELECT a.id"+from+" ORDER BY "+order+" LIMIT ? OFFSET ?",
-		append(f.args, b.Limit, b.Offset), func(r row, id *int64) error { return r.Scan(id) })
+	ids, err = list(ctx, h, qBrowse, text, args, func(r row, id *int64) error { return r.Scan(id) })
 	return ids, total, err
 }
 
 // pickMax is how many add-ons it is quicker to look up and sort than to walk along
 // the sort's index past those that don't fit.
 const pickMax = 1000
+
+// walksBetter says whether a walk to the n-th of total meets fewer add-ons of the
+// site than there are to be picked.
+func walksBetter(total, n, site int) bool {
+	return float64(n)*float64(site) < float64(total)*float64(total)
+}
+
+// walk is the query along the sort's index. The indexes begin with the type: what
+// asks for none asks for the first of each, and puts these in order.
+func (b Browse) walk(order string) (text string, args []any, err error) {
+	if b.Type != "" {
+		f, err := b.filter()
+		if err != nil {
+			return "", nil, err
+		}
+		return "SELECT a.id" + f.walk() + " ORDER BY " + order + " LIMIT ? OFFSET ?", append(f.args, b.Limit, b.Offset), nil
+	}
+	var parts []string
+	for i, kind := range catalog.Types() {
+		b.Type = string(kind)
+		f, err := b.filter()
+		if err != nil {
+			return "", nil, err
+		}
+		parts = append(parts, fmt.Sprintf("SELECT * FROM (SELECT %s%s ORDER BY %s LIMIT ?) t%d",
+			strings.ReplaceAll(order, " DESC", ""), f.walk(), order, i))
+		args = append(append(args, f.args...), b.Offset+b.Limit)
+	}
+	return "SELECT id FROM (" + strings.Join(parts, " UNION ALL ") + ") a ORDER BY " + order + " LIMIT ? OFFSET ?", append(args, b.Limit, b.Offset), nil
+}
 
 // filter is FROM and WHERE in two forms for the same add-ons.
 type filter struct {
