@@ -302,6 +302,9 @@ func (b *Bulk) write(ctx context.Context, p *Prepared) (err error) {
 		if b.h, b.end, err = b.db.hold(ctx, bulkTimeout); err != nil {
 			return err
 		}
+		if err := b.h.trustKeys(ctx, true); err != nil {
+			return err
+		}
 	}
 	// Whoever else loads into this database waits here, and then finds another number.
 	from := b.done + b.pending
@@ -335,6 +338,9 @@ func (b *Bulk) Flush(ctx context.Context) error {
 	}
 	end := b.end
 	b.end = nil
+	if err := b.h.trustKeys(ctx, false); err != nil {
+		return errors.Join(err, end(false))
+	}
 	if err := end(true); err != nil {
 		return fmt.Errorf("bulk load after %d add-ons: %w", b.done, err)
 	}
@@ -350,7 +356,19 @@ func (b *Bulk) leave() error {
 	}
 	end := b.end
 	b.end = nil
+	// A connection that does not take this is broken, and the pool drops it.
+	b.h.trustKeys(context.Background(), false)
 	return end(false)
+}
+
+// trustKeys takes back the check that every row's parent is there: Prepare renders
+// both. For SQLite, where it is a setting of the connection outside transactions, see roomy.
+func (h handle) trustKeys(ctx context.Context, on bool) error {
+	if h.d.name != "mysql" {
+		return nil
+	}
+	_, err := h.exec(ctx, qBulkState, "SET SESSION foreign_key_checks = ?", !on)
+	return err
 }
 
 func (b *Bulk) insert(ctx context.Context, t tableRows) error {
