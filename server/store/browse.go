@@ -50,34 +50,55 @@ func Sorts() []string { return slices.Sorted(maps.Keys(orders())) }
 // Browse returns the ids of a page of add-ons, for Addons, and how many there are
 // on all pages. Two queries.
 func (db *DB) Browse(ctx context.Context, b Browse) (ids []int64, total int, err error) {
+	t, err := db.BrowseTotal(ctx, b)
+	if err != nil {
+		return nil, 0, err
+	}
+	ids, err = db.BrowsePage(ctx, b, t)
+	return ids, t.Addons, err
+}
+
+// Total is how long a list is.
+type Total struct {
+	Addons int
+	Site   int // about how many add-ons there are at all
+}
+
+// BrowseTotal counts the list, whatever its Sort, Limit and Offset: of a large
+// category that takes longer than a page of it.
+func (db *DB) BrowseTotal(ctx context.Context, b Browse) (t Total, err error) {
+	f, err := b.filter()
+	if err != nil {
+		return t, err
+	}
+	err = db.reads().one(ctx, qBrowseTotal, "SELECT COUNT(*), (SELECT COALESCE(MAX(id), 0) FROM addons)"+f.pick(), into{&t.Addons, &t.Site}, f.args...)
+	return t, err
+}
+
+// BrowsePage returns the ids of a page of the list that was counted; that it has
+// changed since does no harm.
+func (db *DB) BrowsePage(ctx context.Context, b Browse, t Total) ([]int64, error) {
 	if b.Sort == "" {
 		b.Sort = "users"
 	}
 	order, ok := orders()[b.Sort]
 	if !ok {
-		return nil, 0, fmt.Errorf("sort %q, the known ones are %s: %w", b.Sort, strings.Join(Sorts(), ", "), catalog.ErrInvalid)
+		return nil, fmt.Errorf("sort %q, the known ones are %s: %w", b.Sort, strings.Join(Sorts(), ", "), catalog.ErrInvalid)
 	}
 	if b.Limit < 0 || b.Offset < 0 {
-		return nil, 0, fmt.Errorf("limit %d, offset %d: %w", b.Limit, b.Offset, catalog.ErrInvalid)
+		return nil, fmt.Errorf("limit %d, offset %d: %w", b.Limit, b.Offset, catalog.ErrInvalid)
 	}
 	f, err := b.filter()
-	if err != nil {
-		return nil, 0, err
-	}
-	h := db.reads()
-	var site int // about how many add-ons there are at all
-	err = h.one(ctx, qBrowseTotal, "SELECT COUNT(*), (SELECT COALESCE(MAX(id), 0) FROM addons)"+f.pick(), into{&total, &site}, f.args...)
-	if err != nil || total <= b.Offset || b.Limit == 0 {
-		return nil, total, err
+	if err != nil || t.Addons <= b.Offset || b.Limit == 0 {
+		return nil, err
 	}
 	text, args := "SELECT a.id"+f.pick()+" ORDER BY "+order+" LIMIT ? OFFSET ?", append(f.args, b.Limit, b.Offset)
-	if len(f.lists) == 0 || total > pickMax && walksBetter(total, b.Offset+b.Limit, site) {
+	if len(f.lists) == 0 || t.Addons > pickMax && walksBetter(t.Addons, b.Offset+b.Limit, t.Site) {
 		if text, args, err = b.walk(order); err != nil {
-			return nil, 0, err
+			return nil, err
 		}
 	}
-	ids, err = list(ctx, h, qBrowse, text, args, func(r row, id *int64) error { return r.Scan(id) })
-	return ids, total, err
+	return list(ctx, db.reads(), qBrowse, text, args, func(r row, id *int64) error { return r.Scan(id) })
 }
 
 // pickMax is how many add-ons it is quicker to look up and sort than to walk along
