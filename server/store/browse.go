@@ -61,7 +61,8 @@ func (db *DB) Browse(ctx context.Context, b Browse) (ids []int64, total int, err
 // Total is how long a list is.
 type Total struct {
 	Addons int
-	Site   int // about how many add-ons there are at all
+	Types  []int // of each of catalog.Types
+	Site   int   // about how many add-ons there are at all
 }
 
 // BrowseTotal counts the list, whatever its Sort, Limit and Offset: of a large
@@ -71,8 +72,19 @@ func (db *DB) BrowseTotal(ctx context.Context, b Browse) (t Total, err error) {
 	if err != nil {
 		return t, err
 	}
-	err = db.reads().one(ctx, qBrowseTotal, "SELECT COUNT(*), (SELECT COALESCE(MAX(id), 0) FROM addons)"+f.pick(), into{&t.Addons, &t.Site}, f.args...)
-	return t, err
+	columns, to := "(SELECT COALESCE(MAX(id), 0) FROM addons)", into{&t.Site}
+	t.Types = make([]int, len(catalog.Types()))
+	for i, kind := range catalog.Types() {
+		columns += ", COALESCE(SUM(CASE WHEN a.type = '" + string(kind) + "' THEN 1 ELSE 0 END), 0)"
+		to = append(to, &t.Types[i])
+	}
+	if err := db.reads().one(ctx, qBrowseTotal, "SELECT "+columns+f.pick(), to, f.args...); err != nil {
+		return Total{}, err
+	}
+	for _, n := range t.Types {
+		t.Addons += n
+	}
+	return t, nil
 }
 
 // BrowsePage returns the ids of a page of the list that was counted; that it has
@@ -88,15 +100,12 @@ func (db *DB) BrowsePage(ctx context.Context, b Browse, t Total) ([]int64, error
 	if b.Limit < 0 || b.Offset < 0 {
 		return nil, fmt.Errorf("limit %d, offset %d: %w", b.Limit, b.Offset, catalog.ErrInvalid)
 	}
-	f, err := b.filter()
-	if err != nil || t.Addons <= b.Offset || b.Limit == 0 {
-		return nil, err
+	if t.Addons <= b.Offset || b.Limit == 0 {
+		return nil, nil
 	}
-	text, args := "SELECT a.id"+f.pick()+" ORDER BY "+order+" LIMIT ? OFFSET ?", append(f.args, b.Limit, b.Offset)
-	if len(f.lists) == 0 || t.Addons > pickMax && walksBetter(t.Addons, b.Offset+b.Limit, t.Site) {
-		if text, args, err = b.walk(order); err != nil {
-			return nil, err
-		}
+	text, args, err := b.page(order, t)
+	if err != nil {
+		return nil, err
 	}
 	return list(ctx, db.reads(), qBrowse, text, args, func(r row, id *int64) error { return r.Scan(id) })
 }
@@ -105,32 +114,42 @@ func (db *DB) BrowsePage(ctx context.Context, b Browse, t Total) ([]int64, error
 // the sort's index past those that don't fit.
 const pickMax = 1000
 
-// walksBetter says whether a walk to the n-th of total meets fewer add-ons of the
-// site than there are to be picked.
-func walksBetter(total, n, site int) bool {
-	return float64(n)*float64(site) < float64(total)*float64(total)
+// walks says whether a walk to the n-th of total meets fewer add-ons of the site
+// than there are to be picked.
+func (f *filter) walks(total, n, site int) bool {
+	return len(f.lists) == 0 || total > pickMax && float64(n)*float64(site) < float64(total)*float64(total)
 }
 
-// walk is the query along the sort's index. The indexes begin with the type: what
-// asks for none asks for the first of each, and puts these in order.
-func (b Browse) walk(order string) (text string, args []any, err error) {
-	if b.Type != "" {
-		f, err := b.filter()
-		if err != nil {
-			return "", nil, err
-		}
-		return "SELECT a.id" + f.walk() + " ORDER BY " + order + " LIMIT ? OFFSET ?", append(f.args, b.Limit, b.Offset), nil
+// page is the query for a page of a list of t.
+func (b Browse) page(order string, t Total) (text string, args []any, err error) {
+	f, err := b.filter()
+	if err != nil {
+		return "", nil, err
 	}
+	end := b.Offset + b.Limit
+	switch {
+	case b.Type != "" && f.walks(t.Addons, end, t.Site):
+		return "SELECT a.id" + f.walk() + " ORDER BY " + order + " LIMIT ? OFFSET ?", append(f.args, b.Limit, b.Offset), nil
+	case b.Type != "" || len(f.lists) > 0 && t.Addons <= pickMax:
+		return "SELECT a.id" + f.pick() + " ORDER BY " + order + " LIMIT ? OFFSET ?", append(f.args, b.Limit, b.Offset), nil
+	}
+	// The sorts' indexes begin with the type: the first of each type, put in order.
 	var parts []string
 	for i, kind := range catalog.Types() {
+		if t.Types[i] == 0 {
+			continue // a walk would meet every add-on of the type
+		}
 		b.Type = string(kind)
 		f, err := b.filter()
 		if err != nil {
 			return "", nil, err
 		}
-		parts = append(parts, fmt.Sprintf("SELECT * FROM (SELECT %s%s ORDER BY %s LIMIT ?) t%d",
-			strings.ReplaceAll(order, " DESC", ""), f.walk(), order, i))
-		args = append(append(args, f.args...), b.Offset+b.Limit)
+		from := f.pick()
+		if f.walks(t.Types[i], end, t.Site) {
+			from = f.walk()
+		}
+		parts = append(parts, fmt.Sprintf("SELECT * FROM (SELECT %s%s ORDER BY %s LIMIT ?) t%d", strings.ReplaceAll(order, " DESC", ""), from, order, i))
+		args = append(append(args, f.args...), end)
 	}
 	return "SELECT id FROM (" + strings.Join(parts, " UNION ALL ") + ") a ORDER BY " + order + " LIMIT ? OFFSET ?", append(args, b.Limit, b.Offset), nil
 }
