@@ -20,13 +20,19 @@ import (
 // database finds the new add-ons' tasks there and indexes them.
 type load struct {
 	backends
-	Sample int      `help:"Load a sample catalogue of this many add-ons." env:"ADDONS_SAMPLE"`
-	Paths  []string `arg:"" optional:"" help:".xpi, .zip, unpacked extensions, folders of these, or JSON of AMO's API v5."`
+	Sample   int      `help:"Load a sample catalogue of this many add-ons." env:"ADDONS_SAMPLE"`
+	Generate int      `help:"Fill an empty database with a catalogue of this many add-ons, for measurements; a second run goes on where a first one stopped. Follow it with reindex." placeholder:"COUNT"`
+	Seed     uint64   `help:"With --generate: another seed gives another catalogue." default:"2012"`
+	Packages int      `help:"With --generate: how many of the most popular add-ons can be installed. A download of any other is a 404 that says so." default:"100"`
+	Paths    []string `arg:"" optional:"" help:".xpi, .zip, unpacked extensions, folders of these, or JSON of AMO's API v5."`
 }
 
 func (l load) Run(ctx context.Context, log *slog.Logger) error {
-	if len(l.Paths) == 0 && l.Sample == 0 {
-		return errors.New("nothing to load: give paths, or --sample 300")
+	if len(l.Paths) == 0 && l.Sample == 0 && l.Generate == 0 {
+		return errors.New("nothing to load: give paths, --sample 300 or --generate 300000")
+	}
+	if l.Generate != 0 && (l.Sample != 0 || len(l.Paths) > 0) {
+		return errors.New("--generate fills an empty database: give paths and --sample to another command")
 	}
 	// A bleve index belongs to one process; the worker that is running, or will
 	// be, has it, and indexes what is loaded here.
@@ -34,6 +40,9 @@ func (l load) Run(ctx context.Context, log *slog.Logger) error {
 	return open(ctx, l.backends, log, func(s *server.Server) error {
 		bar := newBar(os.Stderr, "load")
 		loader := s.Loader()
+		if l.Generate != 0 {
+			return l.generate(ctx, loader, bar)
+		}
 		if l.Sample > 0 {
 			report, err := loader.Sample(ctx, server.SampleSeed, l.Sample, bar.show)
 			bar.end()
@@ -53,6 +62,22 @@ func (l load) Run(ctx context.Context, log *slog.Logger) error {
 		}
 		return err
 	})
+}
+
+// generate loads a catalogue of any size and says how quickly that went.
+func (l load) generate(ctx context.Context, loader *loading.Loader, bar *bar) error {
+	start := time.Now()
+	done, err := loader.Generate(ctx, loading.Generation{
+		Seed: l.Seed, Count: l.Generate, Packages: min(l.Packages, l.Generate),
+	}, bar.show)
+	took := time.Since(start)
+	bar.end()
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%d add-ons, %d of them new: %d rows in %v, %.0f rows/s\n",
+		done.Addons, done.Addons-done.Before, done.Rows, took.Round(10*time.Millisecond), float64(done.Rows)/took.Seconds())
+	return nil
 }
 
 // show prints what became of what was to be loaded.

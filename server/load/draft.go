@@ -30,6 +30,10 @@ type draft struct {
 	slug    string
 	rank    int // by popularity, from 0
 	hidden  hiding
+	topics  []topic
+	least   int  // versions
+	bare    bool // neither packages nor images are made
+	locales []string
 }
 
 // hiding is why nobody is shown an add-on.
@@ -54,10 +58,10 @@ func plan(seed uint64, n int) ([]*draft, error) {
 	ranks := deck.Perm(n)
 	namer := namer{deck, map[string]bool{}}
 	authors := people(deck, max(4, n/3))
-	dictionaries, languages := tongues(), tongues()
+	dictionaries, languages, topics := tongues(), tongues(), topics()
 	drafts := make([]*draft, n)
 	for i := range drafts {
-		d := &draft{rng: rand.New(rand.NewPCG(seed, uint64(i)+1)), book: book, authors: authors, rank: ranks[i]}
+		d := &draft{rng: rand.New(rand.NewPCG(seed, uint64(i)+1)), book: book, authors: authors, rank: ranks[i], topics: topics, least: 2}
 		switch {
 		case i%20 == 9 && len(dictionaries) > 0:
 			d.kind, d.tongue, dictionaries = catalog.Dictionary, dictionaries[0], dictionaries[1:]
@@ -69,7 +73,7 @@ func plan(seed uint64, n int) ([]*draft, error) {
 			d.kind, d.brand = catalog.Theme, namer.theme()
 		default:
 			d.kind = catalog.Extension
-			d.topic = topics()[deck.IntN(len(topics()))]
+			d.topic = topics[deck.IntN(len(topics))]
 			d.brand = namer.extension(d.topic)
 		}
 		if i%25 == 24 {
@@ -153,26 +157,45 @@ func (d *draft) make() (*made, error) {
 		TargetLocale:  d.tongue.locale,
 	}
 	m := &made{addon: a}
-	emblem := newEmblem(d.rng)
-	look := newLook(d.rng)
-	locales := d.texts(a, look)
-	d.credits(a, look)
-	d.popularity(a)
-	if err := d.images(m, emblem, look); err != nil {
+	if err := d.fill(m, d.popularity); err != nil {
 		return nil, err
 	}
-	if err := d.versions(m, locales, look); err != nil {
-		return nil, err
+	m.ratings = d.ratings(m)
+	return m, nil
+}
+
+// fill makes everything but the ratings.
+func (d *draft) fill(m *made, popularity func(*catalog.Addon)) error {
+	a := m.addon
+	emblem := newEmblem(d.rng)
+	look := newLook(d.rng)
+	d.locales = d.texts(a, look)
+	d.credits(a, look)
+	popularity(a)
+	if m.packed = !d.bare; m.packed {
+		if err := d.images(m, emblem, look); err != nil {
+			return err
+		}
+	}
+	if err := d.versions(m, look); err != nil {
+		return err
 	}
 	d.hide(m)
 	a.LastUpdated = a.Created
+	for _, v := range m.offered() {
+		a.LastUpdated = v.Created
+	}
+	return nil
+}
+
+// offered are the versions that are offered.
+func (m *made) offered() (all []*catalog.Version) {
 	for _, v := range m.versions {
 		if v.version.Offered() {
-			a.LastUpdated = v.version.Created
+			all = append(all, v.version)
 		}
 	}
-	m.ratings = d.ratings(m, locales)
-	return m, nil
+	return all
 }
 
 // look is a theme's colours: two names from the phrasebook, and what they look like.
@@ -326,7 +349,7 @@ func (d *draft) tongueTexts(a *catalog.Addon) {
 // credits fills authors, categories, tags and flags.
 func (d *draft) credits(a *catalog.Addon, look look) {
 	// Squared: a few authors have made much, most have made little.
-	for range 1 + d.rng.IntN(5)/3 {
+	for range d.credited() {
 		chance := d.rng.Float64()
 		author := d.authors[int(chance*chance*float64(len(d.authors)))]
 		if !slices.Contains(a.Authors, author) {
@@ -336,7 +359,7 @@ func (d *draft) credits(a *catalog.Addon, look look) {
 	switch d.kind {
 	case catalog.Extension:
 		a.Categories = map[string][]string{catalog.Firefox.Slug: {d.topic.category}}
-		if other := pick(d.rng, topics()).category; d.rng.IntN(4) == 0 && other != d.topic.category {
+		if other := pick(d.rng, d.topics).category; d.rng.IntN(4) == 0 && other != d.topic.category {
 			a.Categories[catalog.Firefox.Slug] = append(a.Categories[catalog.Firefox.Slug], other)
 		}
 		tags := slices.Clone(d.topic.tags)
@@ -412,9 +435,17 @@ func (d *draft) images(m *made, e emblem, look look) (err error) {
 	return nil
 }
 
-// versions makes two to six of them, oldest first, with their packages.
-func (d *draft) versions(m *made, locales []string, look look) error {
-	count := 2 + d.rng.IntN(5)
+// credited is how many authors are to be found: none if they were given.
+func (d *draft) credited() int {
+	if len(d.authors) == 0 {
+		return 0
+	}
+	return 1 + d.rng.IntN(5)/3
+}
+
+// versions makes d.least to four more of them, oldest first, with their packages.
+func (d *draft) versions(m *made, look look) error {
+	count := d.least + d.rng.IntN(5)
 	numbers := versionNumbers(d.rng, count)
 	android := d.kind == catalog.Extension && d.rng.IntN(3) == 0
 	if android {
@@ -431,17 +462,22 @@ func (d *draft) versions(m *made, locales []string, look look) error {
 			Created: created, Reviewed: created.Add(time.Duration(1+d.rng.IntN(72)) * time.Hour),
 		}
 		if i > 0 {
-			v.ReleaseNotes = d.notes(locales)
+			v.ReleaseNotes = d.notes(d.locales)
 		}
 		d.compatibility(v, age, bounded, android)
 		spec := d.spec(m, v, age, look)
-		body, err := xpi.Make(spec)
-		if err != nil {
-			return err
-		}
 		v.File = catalog.File{
 			Name: d.slug + "-" + number + ".xpi", Status: catalog.Public, Created: created,
 			Permissions: spec.Permissions, OptionalPermissions: spec.OptionalPermissions, HostPermissions: spec.HostPermissions,
+		}
+		var body []byte
+		if d.bare {
+			unpacked(&v.File, m.addon.GUID, d.rng)
+		} else {
+			var err error
+			if body, err = xpi.Make(spec); err != nil {
+				return err
+			}
 		}
 		m.versions = append(m.versions, madeVersion{v, body})
 		left := sampleEnd().Sub(created)
@@ -565,15 +601,10 @@ func licenses() []catalog.License {
 }
 
 // ratings are more the more users there are, and better the better the add-on is.
-func (d *draft) ratings(m *made, locales []string) []catalog.Rating {
+func (d *draft) ratings(m *made) []catalog.Rating {
 	n := min(int(math.Sqrt(float64(m.addon.AverageDailyUsers))/12), 120)
 	quality := 3 + 1.9*d.rng.Float64()
-	var versions []*catalog.Version
-	for _, v := range m.versions {
-		if v.version.Offered() {
-			versions = append(versions, v.version)
-		}
-	}
+	versions := m.offered()
 	if len(versions) == 0 {
 		return nil
 	}
@@ -586,19 +617,30 @@ func (d *draft) ratings(m *made, locales []string) []catalog.Rating {
 		}
 		used[name] = true
 		score := int(math.Round(quality + d.rng.NormFloat64()))
-		r := catalog.Rating{UserName: name, Score: min(max(score, 1), 5)}
-		v := pick(d.rng, versions)
-		r.VersionNumber = v.Number
-		r.Created = v.Created.Add(time.Duration(d.rng.Int64N(int64(sampleEnd().Sub(v.Created)/time.Second)+1)) * time.Second)
-		if d.rng.IntN(3) > 0 {
-			r.Body = d.opinion(r.Score, locales)
-		}
+		r := d.rating(versions, min(max(score, 1), 5), d.locales)
+		r.UserName = name
 		all = append(all, r)
 	}
+	sortRatings(all)
+	return all
+}
+
+// rating is somebody's opinion of one of the versions.
+func (d *draft) rating(versions []*catalog.Version, score int, locales []string) catalog.Rating {
+	v := pick(d.rng, versions)
+	r := catalog.Rating{Score: score, VersionNumber: v.Number}
+	r.Created = v.Created.Add(time.Duration(d.rng.Int64N(int64(sampleEnd().Sub(v.Created)/time.Second)+1)) * time.Second)
+	if d.rng.IntN(3) > 0 {
+		r.Body = d.opinion(r.Score, locales)
+	}
+	return r
+}
+
+// sortRatings puts the oldest first.
+func sortRatings(all []catalog.Rating) {
 	slices.SortFunc(all, func(a, b catalog.Rating) int {
 		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.UserName, b.UserName))
 	})
-	return all
 }
 
 // opinion is a text that fits the score.
@@ -637,6 +679,9 @@ func (d *draft) hide(m *made) {
 		m.addon.Status = catalog.Incomplete
 		m.versions = nil
 	case shown:
+		if len(m.versions) < 2 {
+			return // it would be hidden
+		}
 		switch d.rng.IntN(60) % 12 {
 		case 0, 1:
 			newest.Reviewed, newest.File.Status = time.Time{}, catalog.Unreviewed

@@ -3,7 +3,9 @@ package load
 import (
 	"context"
 	"fmt"
+	"iter"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,6 +27,7 @@ type made struct {
 	ratings  []catalog.Rating
 	icon     []byte
 	previews [][]byte // in the order of addon.Previews
+	packed   bool     // has its bytes
 }
 
 // madeVersion is a version and its package.
@@ -49,7 +52,9 @@ func (l *Loader) Sample(ctx context.Context, seed uint64, n int, progress func(d
 	}
 	report := Report{}
 	tell := tracker(progress, n)
-	err = inOrder(ctx, drafts, func(ctx context.Context, d *draft) (*store.Import, error) {
+	// More than there are processors: most of the time goes into waiting for the
+	// disk to have a package for good.
+	err = inOrder(ctx, slices.Values(drafts), 4*runtime.GOMAXPROCS(0), func(ctx context.Context, d *draft) (*store.Import, error) {
 		m, err := d.make()
 		if err != nil {
 			return nil, err
@@ -72,10 +77,7 @@ func (l *Loader) Sample(ctx context.Context, seed uint64, n int, progress func(d
 
 // inOrder prepares items at the same time and finishes them one by one, in
 // their order, so that ids too depend on the seed alone.
-func inOrder[T, P any](ctx context.Context, items []T, prepare func(context.Context, T) (P, error), finish func(P) error) error {
-	// More than there are processors: most of the time goes into waiting for the
-	// disk to have a package for good.
-	workers := 4 * runtime.GOMAXPROCS(0)
+func inOrder[T, P any](ctx context.Context, items iter.Seq[T], workers int, prepare func(context.Context, T) (P, error), finish func(P) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	// Bounded: what is prepared waits for its turn with its bytes already stored.
 	turns := make(chan chan P, workers)
@@ -83,7 +85,7 @@ func inOrder[T, P any](ctx context.Context, items []T, prepare func(context.Cont
 		defer close(turns)
 		prepared, ctx := errgroup.WithContext(ctx)
 		prepared.SetLimit(workers)
-		for _, item := range items {
+		for item := range items {
 			turn := make(chan P, 1)
 			select {
 			case turns <- turn:

@@ -182,8 +182,11 @@ func TestASampleBeyondItsLimitIsRefused(t *testing.T) {
 	}
 }
 
-// TestMain runs the load that TestAKillLosesNothing kills, in a process of its own.
+// TestMain runs the loads that tests kill, each in a process of its own.
 func TestMain(m *testing.M) {
+	if dir := os.Getenv("LOAD_TEST_GENERATE"); dir != "" {
+		os.Exit(generateUntilKilled(dir))
+	}
 	if dir := os.Getenv("LOAD_TEST_SAMPLE"); dir != "" {
 		os.Exit(loadUntilKilled(dir))
 	}

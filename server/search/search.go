@@ -29,7 +29,7 @@ const Window = 10_000
 const (
 	readTimeout  = 2 * time.Second  // searching: a page waits for it
 	writeTimeout = 10 * time.Second // a chunk of documents: a task waits for it
-	chunk        = 100              // documents sent to the engine at once
+	chunk        = 500              // documents sent to the engine at once: some MB, and few segments for bleve to merge
 )
 
 // Doc is what the index knows of an add-on.

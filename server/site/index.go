@@ -76,7 +76,7 @@ func (s *Site) IndexJobs(addonID int64) []store.Job {
 }
 
 // batch is how many add-ons Reindex has in memory at a time.
-const batch = 200
+const batch = 1000
 
 // Reindex brings the whole index to what the database says, and tells progress
 // (nil: nobody) how many add-ons are done. What processes remember of add-ons for

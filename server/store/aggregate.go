@@ -46,16 +46,12 @@ func (db *DB) Aggregate(ctx context.Context, day time.Time) (rows int, err error
 	return rows + changed, nil
 }
 
-// sitePrior is the mean of all ratings, weighing as much as the mean add-on's.
-func (db *DB) sitePrior(ctx context.Context) (prior, error) {
-	var addons, ratings int
-	var stars float64
+// sitePrior is the site's, of the add-ons that have ratings.
+func (db *DB) sitePrior(ctx context.Context) (Prior, error) {
+	var s PriorSum
 	err := db.reads().one(ctx, qAggregateLook, `SELECT COUNT(*), COALESCE(SUM(rating_count), 0), COALESCE(SUM(rating_average * rating_count), 0)
-		FROM addons WHERE rating_count > 0`, into{&addons, &ratings, &stars})
-	if err != nil || addons == 0 {
-		return startPrior(), err
-	}
-	return prior{mean: stars / float64(ratings), weight: float64(ratings) / float64(addons)}, nil
+		FROM addons WHERE rating_count > 0`, into{&s.addons, &s.ratings, &s.stars})
+	return s.Prior(), err
 }
 
 // counted is an add-on of a chunk: what it is said to be, and what the rows say.
@@ -71,7 +67,7 @@ type counted struct {
 }
 
 // aggregateAddons counts the add-ons after an id; last is 0 when there are none.
-func (h handle) aggregateAddons(ctx context.Context, after int64, day time.Time, p prior) (changed int, last int64, err error) {
+func (h handle) aggregateAddons(ctx context.Context, after int64, day time.Time, p Prior) (changed int, last int64, err error) {
 	chunk, err := list(ctx, h, qAggregateLook, `SELECT id, imported, rating_average, rating_bayesian, rating_count, rating_texts, rating_grouped, downloads, hotness
 		FROM addons WHERE id > ? ORDER BY id LIMIT ?`+h.d.forUpdate, []any{after, aggregateChunk}, func(r row, c *counted) error {
 		return r.Scan(&c.id, fromJSON(&c.imported), &c.average, &c.was.bayesian, &c.was.ratings.Count, &c.was.ratings.Texts,
@@ -135,13 +131,13 @@ func (h handle) sumDownloads(ctx context.Context, after, last int64, day time.Ti
 		})
 }
 
-func (c *counted) standing(p prior) standing {
+func (c *counted) standing(p Prior) standing {
 	s := standing{
 		ratings:   c.imported.Ratings.plus(c.ratings),
 		downloads: c.imported.Downloads + c.week,
 		hotness:   c.imported.Hotness,
 	}
-	s.bayesian = p.bayesian(s.ratings)
+	s.bayesian = p.Bayesian(s.ratings.Count, s.ratings.Stars)
 	if c.before >= hotnessFloor {
 		mean := float64(c.before) / 3
 		s.hotness = round(max(0, (float64(c.week)-mean)/mean))
@@ -156,30 +152,30 @@ func (c *counted) same(s standing) bool {
 		s.bayesian == c.was.bayesian && s.downloads == c.was.downloads && s.hotness == c.was.hotness
 }
 
-// aggregateTags counts the listed add-ons of every tag.
+// aggregateTags counts the listed add-ons of every tag. Each is a statement by
+// itself: the most popular ones take a while, and nobody should wait for all of them.
 func (db *DB) aggregateTags(ctx context.Context) (changed int, err error) {
-	type tag struct {
-		id       int64
-		was, now int
-	}
-	err = db.tx(ctx, func(h handle) error {
-		changed = 0
-		tags, err := list(ctx, h, qAggregateTags, `SELECT t.id, t.addons,
-			(SELECT COUNT(*) FROM addon_tags x JOIN addons a ON a.id = x.addon_id WHERE x.tag_id = t.id AND a.listed = 1)
-			FROM tags t ORDER BY t.id`, nil, func(r row, t *tag) error { return r.Scan(&t.id, &t.was, &t.now) })
-		if err != nil {
-			return err
+	const listed = "SELECT COUNT(*) FROM addon_tags x JOIN addons a ON a.id = x.addon_id WHERE x.tag_id = tags.id AND a.listed = 1"
+	for after := int64(0); ; {
+		ids, err := list(ctx, db.reads(), qAggregateTags, "SELECT id FROM tags WHERE id > ? ORDER BY id LIMIT ?", []any{after, aggregateChunk},
+			func(r row, id *int64) error { return r.Scan(id) })
+		if err != nil || len(ids) == 0 {
+			return changed, err
 		}
-		for _, t := range tags {
-			if t.was == t.now {
+		for _, id := range ids {
+			var differs bool
+			if err := db.reads().one(ctx, qAggregateTags, "SELECT addons <> ("+listed+") FROM tags WHERE id = ?", into{&differs}, id); err != nil {
+				return changed, err
+			}
+			if !differs {
 				continue
 			}
-			changed++
-			if _, err := h.exec(ctx, qAggregateTags, "UPDATE tags SET addons = ? WHERE id = ?", t.now, t.id); err != nil {
-				return err
+			n, err := db.alone(ctx, qAggregateTags, "UPDATE tags SET addons = ("+listed+") WHERE id = ?", id)
+			if err != nil {
+				return changed, err
 			}
+			changed += int(n)
 		}
-		return nil
-	})
-	return changed, err
+		after = ids[len(ids)-1]
+	}
 }

@@ -24,9 +24,9 @@ func (h handle) saveAuthors(ctx context.Context, a *catalog.Addon) error {
 	}
 	rows := make([][]any, len(authors))
 	for i, p := range authors {
-		rows[i] = []any{known[p.Username].ID, i}
+		rows[i] = []any{a.ID, known[p.Username].ID, i}
 	}
-	return h.replace(ctx, qSaveAuthors, "addon_authors", a.ID, []string{"author_id", "place"}, rows)
+	return h.replace(ctx, qSaveAuthors, addonAuthorsTable, a.ID, rows)
 }
 
 // withUsernames returns the add-on's authors, each once, each with a username.
@@ -89,6 +89,6 @@ func (h handle) addAuthors(ctx context.Context, authors []catalog.Author, known 
 	for i, p := range authors {
 		rows[i] = []any{taken.orNull(p.ID), p.Username, p.Name, p.URL}
 	}
-	return h.upsertRows(ctx, qSaveAuthors, "authors", "username", []string{"id", "username", "name", "url"}, rows,
+	return h.upsertRows(ctx, qSaveAuthors, authorsTable, "username", rows,
 		func(i int) bool { _, ok := known[authors[i].Username]; return !ok })
 }

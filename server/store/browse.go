@@ -50,36 +50,109 @@ func Sorts() []string { return slices.Sorted(maps.Keys(orders())) }
 // Browse returns the ids of a page of add-ons, for Addons, and how many there are
 // on all pages. Two queries.
 func (db *DB) Browse(ctx context.Context, b Browse) (ids []int64, total int, err error) {
+	t, err := db.BrowseTotal(ctx, b)
+	if err != nil {
+		return nil, 0, err
+	}
+	ids, err = db.BrowsePage(ctx, b, t)
+	return ids, t.Addons, err
+}
+
+// Total is how long a list is.
+type Total struct {
+	Addons int
+	Types  []int // of each of catalog.Types
+	Site   int   // about how many add-ons there are at all
+}
+
+// BrowseTotal counts the list, whatever its Sort, Limit and Offset: of a large
+// category that takes longer than a page of it.
+func (db *DB) BrowseTotal(ctx context.Context, b Browse) (t Total, err error) {
+	f, err := b.filter()
+	if err != nil {
+		return t, err
+	}
+	columns, to := "(SELECT COALESCE(MAX(id), 0) FROM addons)", into{&t.Site}
+	t.Types = make([]int, len(catalog.Types()))
+	for i, kind := range catalog.Types() {
+		columns += ", COALESCE(SUM(CASE WHEN a.type = '" + string(kind) + "' THEN 1 ELSE 0 END), 0)"
+		to = append(to, &t.Types[i])
+	}
+	if err := db.reads().one(ctx, qBrowseTotal, "SELECT "+columns+f.pick(), to, f.args...); err != nil {
+		return Total{}, err
+	}
+	for _, n := range t.Types {
+		t.Addons += n
+	}
+	return t, nil
+}
+
+// BrowsePage returns the ids of a page of the list that was counted; that it has
+// changed since does no harm.
+func (db *DB) BrowsePage(ctx context.Context, b Browse, t Total) ([]int64, error) {
 	if b.Sort == "" {
 		b.Sort = "users"
 	}
 	order, ok := orders()[b.Sort]
 	if !ok {
-		return nil, 0, fmt.Errorf("sort %q, the known ones are %s: %w", b.Sort, strings.Join(Sorts(), ", "), catalog.ErrInvalid)
+		return nil, fmt.Errorf("sort %q, the known ones are %s: %w", b.Sort, strings.Join(Sorts(), ", "), catalog.ErrInvalid)
 	}
 	if b.Limit < 0 || b.Offset < 0 {
-		return nil, 0, fmt.Errorf("limit %d, offset %d: %w", b.Limit, b.Offset, catalog.ErrInvalid)
+		return nil, fmt.Errorf("limit %d, offset %d: %w", b.Limit, b.Offset, catalog.ErrInvalid)
 	}
-	f, err := b.filter()
+	if t.Addons <= b.Offset || b.Limit == 0 {
+		return nil, nil
+	}
+	text, args, err := b.page(order, t)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	h := db.reads()
-	if err := h.one(ctx, qBrowseTotal, "SELECT COUNT(*)"+f.pick(), into{&total}, f.args...); err != nil || total <= b.Offset || b.Limit == 0 {
-		return nil, total, err
-	}
-	from := f.pick()
-	if total > pickMax {
-		from = f.walk()
-	}
-	ids, err = list(ctx, h, qBrowse, "SELECT a.id"+from+" ORDER BY "+order+" LIMIT ? OFFSET ?",
-		append(f.args, b.Limit, b.Offset), func(r row, id *int64) error { return r.Scan(id) })
-	return ids, total, err
+	return list(ctx, db.reads(), qBrowse, text, args, func(r row, id *int64) error { return r.Scan(id) })
 }
 
 // pickMax is how many add-ons it is quicker to look up and sort than to walk along
 // the sort's index past those that don't fit.
 const pickMax = 1000
+
+// walks says whether a walk to the n-th of total meets fewer add-ons of the site
+// than there are to be picked.
+func (f *filter) walks(total, n, site int) bool {
+	return len(f.lists) == 0 || total > pickMax && float64(n)*float64(site) < float64(total)*float64(total)
+}
+
+// page is the query for a page of a list of t.
+func (b Browse) page(order string, t Total) (text string, args []any, err error) {
+	f, err := b.filter()
+	if err != nil {
+		return "", nil, err
+	}
+	end := b.Offset + b.Limit
+	switch {
+	case b.Type != "" && f.walks(t.Addons, end, t.Site):
+		return "SELECT a.id" + f.walk() + " ORDER BY " + order + " LIMIT ? OFFSET ?", append(f.args, b.Limit, b.Offset), nil
+	case b.Type != "" || len(f.lists) > 0 && t.Addons <= pickMax:
+		return "SELECT a.id" + f.pick() + " ORDER BY " + order + " LIMIT ? OFFSET ?", append(f.args, b.Limit, b.Offset), nil
+	}
+	// The sorts' indexes begin with the type: the first of each type, put in order.
+	var parts []string
+	for i, kind := range catalog.Types() {
+		if t.Types[i] == 0 {
+			continue // a walk would meet every add-on of the type
+		}
+		b.Type = string(kind)
+		f, err := b.filter()
+		if err != nil {
+			return "", nil, err
+		}
+		from := f.pick()
+		if f.walks(t.Types[i], end, t.Site) {
+			from = f.walk()
+		}
+		parts = append(parts, fmt.Sprintf("SELECT * FROM (SELECT %s%s ORDER BY %s LIMIT ?) t%d", strings.ReplaceAll(order, " DESC", ""), from, order, i))
+		args = append(append(args, f.args...), end)
+	}
+	return "SELECT id FROM (" + strings.Join(parts, " UNION ALL ") + ") a ORDER BY " + order + " LIMIT ? OFFSET ?", append(args, b.Limit, b.Offset), nil
+}
 
 // filter is FROM and WHERE in two forms for the same add-ons.
 type filter struct {

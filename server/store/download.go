@@ -77,6 +77,6 @@ func (h handle) countDownloads(ctx context.Context, counts map[[2]int64]int, kno
 	for _, key := range keys {
 		rows = append(rows, []any{key[0], key[1], counts[key]})
 	}
-	return h.insertRows(ctx, qDownloadsCount, "downloads", []string{"file_id", "day", "downloads"}, rows,
+	return h.insertRows(ctx, qDownloadsCount, downloadsTable, rows,
 		h.d.onConflict("file_id, day", "downloads = downloads.downloads + "+h.d.given("downloads")))
 }

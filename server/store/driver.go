@@ -130,6 +130,8 @@ type handle struct {
 	d     *driver
 	on    statements
 	begun bool // in a transaction
+	// patience is the time limit of each query; 0: the driver's.
+	patience time.Duration
 }
 
 // reads is the handle for queries by themselves, which change nothing.
@@ -137,6 +139,9 @@ func (d *driver) reads() handle { return handle{d: d, on: d.reader} }
 
 // measure is the driver's. What has begun is not left alone half-way.
 func (h handle) measure(ctx context.Context, q query, run func(context.Context) error) error {
+	if h.patience != 0 {
+		return h.d.measureFor(ctx, q, h.patience, run)
+	}
 	if h.begun {
 		return h.d.measure(ctx, q, run)
 	}
@@ -281,6 +286,29 @@ func (d *driver) once(ctx context.Context, do func(handle) error) error {
 	return d.measure(ctx, qCommit, func(context.Context) error { return tx.Commit() })
 }
 
+// hold begins a transaction that is not tried again: SQLite's statements are kept
+// for it, and each query may take as long as limit. end commits it, or rolls it back.
+func (d *driver) hold(ctx context.Context, limit time.Duration) (_ handle, end func(commit bool) error, err error) {
+	tx, release, err := d.begin(ctx)
+	if err != nil {
+		return handle{}, nil, err
+	}
+	h := handle{d: d, on: tx, begun: true, patience: limit}
+	closing := func() error { return nil }
+	if d.name == "sqlite" {
+		kept := &keptTx{Tx: tx, stmts: map[string]*sql.Stmt{}}
+		h.on, closing = kept, kept.close
+	}
+	return h, func(commit bool) error {
+		defer release()
+		err := closing()
+		if err != nil || !commit {
+			return errors.Join(err, d.rollback(ctx, tx))
+		}
+		return d.measureFor(ctx, qCommit, limit, func(context.Context) error { return tx.Commit() })
+	}, nil
+}
+
 // begin waits for a connection no longer than a query may take. The transaction
 // itself lives as long as ctx: each of its queries has its own limit.
 func (d *driver) begin(ctx context.Context) (tx *sql.Tx, release func(), err error) {
@@ -321,7 +349,11 @@ func (d *driver) guarded(ctx context.Context, q query, run func(context.Context)
 
 // measure gives run its time limit, times it, and turns its error into the package's.
 func (d *driver) measure(ctx context.Context, q query, run func(context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, d.limit)
+	return d.measureFor(ctx, q, d.limit, run)
+}
+
+func (d *driver) measureFor(ctx context.Context, q query, limit time.Duration, run func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	start := time.Now()
 	err := run(limited)

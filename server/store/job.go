@@ -55,8 +55,7 @@ func (h handle) push(ctx context.Context, now time.Time, jobs []Job) error {
 		}
 		rows[i] = []any{j.ID, j.Kind, j.Payload, j.Attempt, 0, 0, micros(j.NotBefore), micros(j.Created), j.Trace, ""}
 	}
-	return h.insertRows(ctx, qJobPush, "jobs",
-		[]string{"id", "kind", "payload", "attempt", "dead", "leased", "due", "created", "trace", "reason"}, rows, h.d.onConflict("id"))
+	return h.insertRows(ctx, qJobPush, jobsTable, rows, h.d.onConflict("id"))
 }
 
 // newID is a random UUID.

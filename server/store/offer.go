@@ -102,6 +102,10 @@ func (h handle) saveOffers(ctx context.Context, a *catalog.Addon, versions []*ca
 	if _, err := h.exec(ctx, qSaveOffers, "DELETE FROM offers WHERE guid = ?", a.GUID); err != nil {
 		return err
 	}
+	return h.insertRows(ctx, qSaveOffers, offersTable, offerRows(a, versions), "")
+}
+
+func offerRows(a *catalog.Addon, versions []*catalog.Version) (rows [][]any) {
 	switch a.Status {
 	case catalog.Disabled, catalog.Deleted:
 		return nil
@@ -109,11 +113,8 @@ func (h handle) saveOffers(ctx context.Context, a *catalog.Addon, versions []*ca
 	default:
 		versions = nil // in review: known, but nothing is offered
 	}
-	apps := catalog.Apps()
-	var args []any
-	for _, app := range apps {
-		args = append(args, a.GUID, app.Slug, a.Slug, asJSON(choosable(versions, app)))
+	for _, app := range catalog.Apps() {
+		rows = append(rows, []any{a.GUID, app.Slug, a.Slug, asJSON(choosable(versions, app))})
 	}
-	_, err := h.exec(ctx, qSaveOffers, "INSERT INTO offers (guid, app, slug, versions)"+values(len(apps), 4), args...)
-	return err
+	return rows
 }

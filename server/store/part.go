@@ -12,16 +12,12 @@ import (
 // The lists that hang on an add-on and have no life of their own are replaced
 // as a whole when the add-on changed.
 
-// replace deletes the add-on's rows of a table and inserts others. rows are the
-// columns' values without the add-on's id, which comes first.
-func (h handle) replace(ctx context.Context, q query, table string, addonID int64, columns []string, rows [][]any) error {
-	if _, err := h.exec(ctx, q, "DELETE FROM "+table+" WHERE addon_id = ?", addonID); err != nil {
+// replace deletes the add-on's rows of a table and inserts others.
+func (h handle) replace(ctx context.Context, q query, t table, addonID int64, rows [][]any) error {
+	if _, err := h.exec(ctx, q, "DELETE FROM "+t.name+" WHERE addon_id = ?", addonID); err != nil {
 		return err
 	}
-	for i := range rows {
-		rows[i] = append([]any{addonID}, rows[i]...)
-	}
-	return h.insertRows(ctx, q, table, append([]string{"addon_id"}, columns...), rows, "")
+	return h.insertRows(ctx, q, t, rows, "")
 }
 
 // rowsMax is how many rows one INSERT has: within both engines' limits of
@@ -29,9 +25,9 @@ func (h handle) replace(ctx context.Context, q query, table string, addonID int6
 const rowsMax = 100
 
 // insertRows inserts the rows, with the dialect's onConflict at the end.
-func (h handle) insertRows(ctx context.Context, q query, table string, columns []string, rows [][]any, end string) error {
+func (h handle) insertRows(ctx context.Context, q query, t table, rows [][]any, end string) error {
 	for chunk := range slices.Chunk(rows, rowsMax) {
-		text := "INSERT INTO " + table + " (" + strings.Join(columns, ", ") + ")" + values(len(chunk), len(columns)) + end
+		text := t.insert(len(chunk)) + end
 		if _, err := h.exec(ctx, q, text, slices.Concat(chunk...)...); err != nil {
 			return err
 		}
@@ -40,17 +36,20 @@ func (h handle) insertRows(ctx context.Context, q query, table string, columns [
 }
 
 func (h handle) saveTexts(ctx context.Context, a *catalog.Addon) error {
-	var rows [][]any
+	if err := h.replace(ctx, qSaveTexts, textsTable, a.ID, textRows(a)); err != nil {
+		return err
+	}
+	return h.replace(ctx, qSaveTexts, wordsTable, a.ID, [][]any{{a.ID, words(a)}})
+}
+
+func textRows(a *catalog.Addon) (rows [][]any) {
 	fields := textFields(a)
 	for _, field := range slices.Sorted(maps.Keys(fields)) {
 		for _, locale := range fields[field].Locales() {
-			rows = append(rows, []any{field, locale, (*fields[field])[locale]})
+			rows = append(rows, []any{a.ID, field, locale, (*fields[field])[locale]})
 		}
 	}
-	if err := h.replace(ctx, qSaveTexts, "addon_texts", a.ID, []string{"field", "locale", "text"}, rows); err != nil {
-		return err
-	}
-	return h.replace(ctx, qSaveTexts, "addon_words", a.ID, []string{"words"}, [][]any{{words(a)}})
+	return rows
 }
 
 // words is what a search without the search engine goes through.
@@ -65,19 +64,22 @@ func words(a *catalog.Addon) string {
 }
 
 func (h handle) saveCategories(ctx context.Context, a *catalog.Addon) error {
-	var rows [][]any
+	return h.replace(ctx, qSaveCategories, categoriesTable, a.ID, categoryRows(a))
+}
+
+func categoryRows(a *catalog.Addon) (rows [][]any) {
 	for _, app := range slices.Sorted(maps.Keys(a.Categories)) {
 		for _, slug := range unique(a.Categories[app]) {
-			rows = append(rows, []any{app, slug, len(rows)})
+			rows = append(rows, []any{a.ID, app, slug, len(rows)})
 		}
 	}
-	return h.replace(ctx, qSaveCategories, "addon_categories", a.ID, []string{"app", "slug", "place"}, rows)
+	return rows
 }
 
 // upsertRows inserts the rows that are new and updates the others, which it finds
 // by the columns of key. The first column is the id, which only a new row may
 // choose: MySQL would update whatever row has it.
-func (h handle) upsertRows(ctx context.Context, q query, table, key string, columns []string, rows [][]any, isNew func(i int) bool) error {
+func (h handle) upsertRows(ctx context.Context, q query, t table, key string, rows [][]any, isNew func(i int) bool) error {
 	var fresh, known [][]any
 	for i, row := range rows {
 		if isNew(i) {
@@ -86,12 +88,12 @@ func (h handle) upsertRows(ctx context.Context, q query, table, key string, colu
 		}
 		known = append(known, append([]any{nil}, row[1:]...))
 	}
-	if err := h.insertRows(ctx, q, table, columns, fresh, ""); err != nil {
+	if err := h.insertRows(ctx, q, t, fresh, ""); err != nil {
 		return err
 	}
 	keys := strings.Split(key, ", ")
-	others := slices.DeleteFunc(slices.Clone(columns[1:]), func(c string) bool { return slices.Contains(keys, c) })
-	return h.insertRows(ctx, q, table, columns, known, h.d.orUpdate(key, others...))
+	others := slices.DeleteFunc(slices.Clone(t.columns[1:]), func(c string) bool { return slices.Contains(keys, c) })
+	return h.insertRows(ctx, q, t, known, h.d.orUpdate(key, others...))
 }
 
 // savePreviews keeps the ids of previews that stay where they are: they are part
@@ -114,11 +116,13 @@ func (h handle) savePreviews(ctx context.Context, a *catalog.Addon) error {
 	}
 	rows := make([][]any, len(a.Previews))
 	for i, p := range a.Previews {
-		rows[i] = []any{taken.orNull(p.ID), a.ID, i, p.Position, asJSON(p.Caption), p.Image, p.Width, p.Height}
+		rows[i] = previewRow(taken.orNull(p.ID), a.ID, i, p)
 	}
-	return h.upsertRows(ctx, qSavePreviews, "previews", "addon_id, place",
-		[]string{"id", "addon_id", "place", "position", "caption", "image", "width", "height"}, rows,
-		func(i int) bool { return i >= stored })
+	return h.upsertRows(ctx, qSavePreviews, previewsTable, "addon_id, place", rows, func(i int) bool { return i >= stored })
+}
+
+func previewRow(id any, addonID int64, place int, p catalog.Preview) []any {
+	return []any{id, addonID, place, p.Position, asJSON(p.Caption), p.Image, p.Width, p.Height}
 }
 
 // unique returns the list without repetitions, in its order.

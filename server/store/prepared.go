@@ -73,3 +73,36 @@ func (p *prepared) close() error {
 	clear(p.stmts)
 	return errors.Join(errs...)
 }
+
+// keptTx is a transaction that keeps the statements it has parsed.
+type keptTx struct {
+	*sql.Tx
+	stmts map[string]*sql.Stmt
+}
+
+// keptMax bounds them: a bulk load has one for each table, and one for its last rows.
+const keptMax = 64
+
+// ExecContext is sql.Tx's.
+func (k *keptTx) ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error) {
+	stmt := k.stmts[text]
+	if stmt == nil && len(k.stmts) >= keptMax {
+		return k.Tx.ExecContext(ctx, text, args...)
+	}
+	if stmt == nil {
+		var err error
+		if stmt, err = k.Tx.PrepareContext(ctx, text); err != nil {
+			return nil, err
+		}
+		k.stmts[text] = stmt
+	}
+	return stmt.ExecContext(ctx, args...)
+}
+
+func (k *keptTx) close() error {
+	var errs []error
+	for _, stmt := range k.stmts {
+		errs = append(errs, stmt.Close())
+	}
+	return errors.Join(errs...)
+}

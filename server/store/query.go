@@ -48,6 +48,8 @@ const (
 	qSaveCurrent
 	qSaveOffers
 	qSaveSums
+	qBulkState
+	qBulkRows
 	qAggregateLook
 	qAggregateSave
 	qAggregateTags
@@ -113,6 +115,8 @@ func queryNames() [queryCount]string {
 		qSaveCurrent:      "save_current",
 		qSaveOffers:       "save_offers",
 		qSaveSums:         "save_sums",
+		qBulkState:        "bulk_state",
+		qBulkRows:         "bulk_rows",
 		qAggregateLook:    "aggregate_look",
 		qAggregateSave:    "aggregate_save",
 		qAggregateTags:    "aggregate_tags",

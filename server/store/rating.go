@@ -70,13 +70,13 @@ func (h handle) saveRatings(ctx context.Context, addonID int64, ratings []saving
 	if err != nil {
 		return err
 	}
-	columns := []string{"id", "addon_id", "origin", "version_number", "user_name", "score", "body", "has_body", "created", "digest"}
 	rows := make([][]any, len(ratings))
 	for i, r := range ratings {
-		rows[i] = []any{
-			taken.orNull(r.ID), addonID, r.origin,
-			r.VersionNumber, r.UserName, r.Score, r.Body, r.Body != "", seconds(r.Created), r.digest,
-		}
+		rows[i] = r.row(taken.orNull(r.ID), addonID)
 	}
-	return h.upsertRows(ctx, qSaveRatings, "ratings", "addon_id, origin", columns, rows, func(i int) bool { return !ratings[i].known })
+	return h.upsertRows(ctx, qSaveRatings, ratingsTable, "addon_id, origin", rows, func(i int) bool { return !ratings[i].known })
+}
+
+func (r savingRating) row(id any, addonID int64) []any {
+	return []any{id, addonID, r.origin, r.VersionNumber, r.UserName, r.Score, r.Body, r.Body != "", seconds(r.Created), r.digest}
 }

@@ -224,29 +224,40 @@ func (s *saving) finish(ctx context.Context, h handle, a *catalog.Addon, stored 
 
 // saveCurrent writes which version is the current one and what depends on it.
 func (s *saving) saveCurrent(ctx context.Context, h handle, a *catalog.Addon, stored storedAddon, versions []*catalog.Version) (listed bool, err error) {
-	var current int64
-	apps := 0
-	updated := stored.updated
+	c := s.current(a, stored, versions)
+	_, err = h.exec(ctx, qSaveCurrent, "UPDATE addons SET current_version = ?, listed = ?, apps = ?, updated = ? WHERE id = ?",
+		c.version, c.listed, c.apps, seconds(c.updated), a.ID)
+	return c.listed, err
+}
+
+// current is what follows from an add-on's offered versions, newest first.
+type current struct {
+	version int64 // id; 0: none
+	listed  bool
+	apps    int
+	updated time.Time
+}
+
+func (s *saving) current(a *catalog.Addon, stored storedAddon, versions []*catalog.Version) current {
+	c := current{updated: stored.updated}
 	if len(versions) > 0 {
 		v := versions[0]
-		current = v.ID
-		for _, c := range v.Compatibility {
-			apps |= appBit(c.App)
+		c.version = v.ID
+		for _, r := range v.Compatibility {
+			c.apps |= appBit(r.App)
 		}
-		if v.Created.After(updated) {
-			updated = v.Created
+		if v.Created.After(c.updated) {
+			c.updated = v.Created
 		}
 	}
 	if !a.LastUpdated.IsZero() {
-		updated = a.LastUpdated
+		c.updated = a.LastUpdated
 	}
-	if updated.IsZero() {
-		updated = s.now
+	if c.updated.IsZero() {
+		c.updated = s.now
 	}
-	listed = a.Status == catalog.Public && current != 0
-	_, err = h.exec(ctx, qSaveCurrent, "UPDATE addons SET current_version = ?, listed = ?, apps = ?, updated = ? WHERE id = ?",
-		current, listed, apps, seconds(updated), a.ID)
-	return listed, err
+	c.listed = a.Status == catalog.Public && c.version != 0
+	return c
 }
 
 // saveAddon writes the add-on's own row and the lists that hang on it, and sets
@@ -307,24 +318,36 @@ func (h handle) insertAddon(ctx context.Context, s *saving, a *catalog.Addon) (i
 	if err != nil {
 		return 0, err
 	}
+	all := append(s.newColumns(a, free.orNull(s.addon.ID)),
+		column{"updated", 0},
+		column{"rating_grouped", asJSON([5]int{})},
+		column{"imported", asJSON(sums{})},
+	)
+	names, args := unzip(all)
+	return h.insert(ctx, qSaveAddon, table{"addons", names}.insert(1), args...)
+}
+
+// newColumns are those that an import decides for a new add-on; id nil is the engine's choice.
+func (s *saving) newColumns(a *catalog.Addon, id any) []column {
 	created := a.Created
 	if created.IsZero() {
 		created = s.now
 	}
-	all := append(columns(a, s.digest),
-		column{"id", free.orNull(s.addon.ID)},
+	return append(columns(a, s.digest),
+		column{"id", id},
 		column{"guid", a.GUID},
 		column{"created", seconds(created)},
-		column{"updated", 0},
-		column{"rating_grouped", asJSON([5]int{})},
-		column{"imported", asJSON(sums{})},
 		column{"users", a.AverageDailyUsers},
 	)
-	names, args := make([]string, len(all)), make([]any, len(all))
+}
+
+// unzip splits columns into names and values.
+func unzip(all []column) (names []string, row []any) {
+	names, row = make([]string, len(all)), make([]any, len(all))
 	for i, c := range all {
-		names[i], args[i] = c.name, c.value
+		names[i], row[i] = c.name, c.value
 	}
-	return h.insert(ctx, qSaveAddon, "INSERT INTO addons ("+strings.Join(names, ", ")+")"+values(1, len(all)), args...)
+	return names, row
 }
 
 func (h handle) updateAddon(ctx context.Context, s *saving, a *catalog.Addon, stored storedAddon) error {
@@ -335,11 +358,8 @@ func (h handle) updateAddon(ctx context.Context, s *saving, a *catalog.Addon, st
 	if a.AverageDailyUsers != 0 {
 		all = append(all, column{"users", a.AverageDailyUsers})
 	}
-	names, args := make([]string, len(all)), make([]any, len(all))
-	for i, c := range all {
-		names[i], args[i] = c.name+" = ?", c.value
-	}
-	_, err := h.exec(ctx, qSaveAddon, "UPDATE addons SET "+strings.Join(names, ", ")+" WHERE id = ?", append(args, stored.id)...)
+	names, args := unzip(all)
+	_, err := h.exec(ctx, qSaveAddon, "UPDATE addons SET "+strings.Join(names, " = ?, ")+" = ? WHERE id = ?", append(args, stored.id)...)
 	return err
 }
 

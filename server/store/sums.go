@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"math"
+	"strings"
 )
 
 // sums are what an import said of an add-on beyond the rows that are here: AMO's
@@ -62,25 +63,58 @@ func (r ratingSums) average() float64 {
 
 func round(f float64) float64 { return math.Round(f*1e4) / 1e4 }
 
-// prior is what an add-on without ratings is taken to be rated: it keeps one
+// Prior is what an add-on without ratings is taken to be rated: it keeps one
 // enthusiast from leading the list.
-type prior struct {
-	mean   float64
-	weight float64 // ratings
+type Prior struct {
+	Mean   float64 // stars
+	Weight float64 // ratings
 }
 
 // startPrior holds until Aggregate knows the site's own.
-func startPrior() prior { return prior{mean: 3.5, weight: 10} }
+func startPrior() Prior { return Prior{Mean: 3.5, Weight: 10} }
 
-func (p prior) bayesian(r ratingSums) float64 {
-	if r.Count == 0 {
+// Bayesian is the average of n ratings with so many stars in all, and the prior's; 0 if n is 0.
+func (p Prior) Bayesian(n int, stars float64) float64 {
+	if n == 0 {
 		return 0
 	}
-	return round((p.mean*p.weight + r.Stars) / (p.weight + float64(r.Count)))
+	return round((p.Mean*p.Weight + stars) / (p.Weight + float64(n)))
+}
+
+// PriorSum is a site's ratings on the way to its Prior.
+type PriorSum struct {
+	addons, ratings int
+	stars           float64
+}
+
+// Add counts an add-on with n > 0 ratings.
+func (s *PriorSum) Add(n int, average float64) {
+	s.addons++
+	s.ratings += n
+	s.stars += float64(average * float64(n)) // rounded by itself on every processor
+}
+
+// Prior is the mean of all ratings, weighing as much as the mean add-on's.
+func (s PriorSum) Prior() Prior {
+	if s.addons == 0 {
+		return startPrior()
+	}
+	return Prior{Mean: s.stars / float64(s.ratings), Weight: float64(s.ratings) / float64(s.addons)}
 }
 
 // saveSums finds out what the import knows beyond the rows, and writes the sums.
 func (s *saving) saveSums(ctx context.Context, h handle, id int64, stored storedAddon) error {
+	rows, err := h.ratingSums(ctx, id)
+	if err != nil {
+		return err
+	}
+	now, imported := s.standing(stored, rows)
+	return h.writeSums(ctx, qSaveSums, id, now, &imported)
+}
+
+// standing is what the import makes of the sums; rows are those of the add-on's
+// ratings that are here.
+func (s *saving) standing(stored storedAddon, rows ratingSums) (standing, sums) {
 	imported := stored.sums
 	given := s.addon.Ratings
 	bayesian, of := stored.ratings.Bayesian, stored.ratings.Count
@@ -97,15 +131,11 @@ func (s *saving) saveSums(ctx context.Context, h handle, id int64, stored stored
 	if f := s.addon.Hotness; f != 0 && f != hotness {
 		hotness, imported.Hotness = f, f
 	}
-	rows, err := h.ratingSums(ctx, id)
-	if err != nil {
-		return err
-	}
 	total := imported.Ratings.plus(rows)
 	if total.Count != of || bayesian == 0 {
-		bayesian = startPrior().bayesian(total)
+		bayesian = startPrior().Bayesian(total.Count, total.Stars)
 	}
-	return h.writeSums(ctx, qSaveSums, id, standing{total, bayesian, downloads, hotness}, &imported)
+	return standing{total, bayesian, downloads, hotness}, imported
 }
 
 // standing is what the sums of an add-on come to.
@@ -118,14 +148,25 @@ type standing struct {
 
 // writeSums writes the sums; imported nil leaves those as they are.
 func (h handle) writeSums(ctx context.Context, q query, id int64, s standing, imported *sums) error {
-	text := `UPDATE addons SET rating_average = ?, rating_bayesian = ?, rating_count = ?, rating_texts = ?, rating_grouped = ?, downloads = ?, hotness = ?`
-	args := []any{s.ratings.average(), s.bayesian, s.ratings.Count, s.ratings.Texts, asJSON(s.ratings.Grouped), s.downloads, s.hotness}
+	all := s.columns()
 	if imported != nil {
-		text += ", imported = ?"
-		args = append(args, asJSON(imported))
+		all = append(all, column{"imported", asJSON(imported)})
 	}
-	_, err := h.exec(ctx, q, text+" WHERE id = ?", append(args, id)...)
+	names, args := unzip(all)
+	_, err := h.exec(ctx, q, "UPDATE addons SET "+strings.Join(names, " = ?, ")+" = ? WHERE id = ?", append(args, id)...)
 	return err
+}
+
+func (s standing) columns() []column {
+	return []column{
+		{"rating_average", s.ratings.average()},
+		{"rating_bayesian", s.bayesian},
+		{"rating_count", s.ratings.Count},
+		{"rating_texts", s.ratings.Texts},
+		{"rating_grouped", asJSON(s.ratings.Grouped)},
+		{"downloads", s.downloads},
+		{"hotness", s.hotness},
+	}
 }
 
 // ratingSums are those of the import's own ratings.

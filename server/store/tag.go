@@ -30,11 +30,11 @@ func (h handle) saveTags(ctx context.Context, a *catalog.Addon) error {
 	var missing [][]any
 	for _, name := range slices.Sorted(slices.Values(names)) {
 		if known[name] == 0 {
-			missing = append(missing, []any{name})
+			missing = append(missing, []any{nil, name, 0})
 		}
 	}
 	if len(missing) > 0 {
-		if err := h.insertRows(ctx, qSaveTags, "tags", []string{"name"}, missing, h.d.onConflict("name")); err != nil {
+		if err := h.insertRows(ctx, qSaveTags, tagsTable, missing, h.d.onConflict("name")); err != nil {
 			return err
 		}
 		if known, err = h.tagIDs(ctx, names); err != nil {
@@ -43,9 +43,9 @@ func (h handle) saveTags(ctx context.Context, a *catalog.Addon) error {
 	}
 	rows := make([][]any, len(names))
 	for i, name := range names {
-		rows[i] = []any{known[name], i}
+		rows[i] = []any{a.ID, known[name], i}
 	}
-	return h.replace(ctx, qSaveTags, "addon_tags", a.ID, []string{"tag_id", "place"}, rows)
+	return h.replace(ctx, qSaveTags, addonTagsTable, a.ID, rows)
 }
 
 func (h handle) tagIDs(ctx context.Context, names []string) (map[string]int64, error) {

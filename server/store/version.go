@@ -217,17 +217,21 @@ func (h handle) saveLicenses(ctx context.Context, versions []savingVersion) (map
 	for _, d := range digests {
 		if known[d] == 0 {
 			l := texts[d]
-			missing = append(missing, []any{d, l.Slug, asJSON(l.Name), l.URL, l.Text})
+			missing = append(missing, licenseRow(nil, d, l))
 		}
 	}
 	if len(missing) == 0 {
 		return known, nil
 	}
-	err = h.insertRows(ctx, qSaveLicense, "licenses", []string{"digest", "slug", "name", "url", "text"}, missing, h.d.onConflict("digest"))
+	err = h.insertRows(ctx, qSaveLicense, licensesTable, missing, h.d.onConflict("digest"))
 	if err != nil {
 		return nil, err
 	}
 	return h.licenseIDs(ctx, digests)
+}
+
+func licenseRow(id any, digest string, l catalog.License) []any {
+	return []any{id, digest, l.Slug, asJSON(l.Name), l.URL, l.Text}
 }
 
 func (h handle) licenseIDs(ctx context.Context, digests []string) (map[string]int64, error) {
@@ -251,20 +255,23 @@ func (h handle) saveVersionRows(ctx context.Context, addonID int64, versions []s
 	if err != nil {
 		return err
 	}
-	columns := []string{
-		"id", "addon_id", "number", "sort_key",
-		"channel", "deleted", "offered", "strict", "notes", "license_id", "created", "reviewed", "digest",
-	}
 	rows := make([][]any, len(versions))
 	for i, v := range versions {
-		rows[i] = []any{
-			taken.orNull(v.ID), addonID, v.Number, cut(catalog.VersionKey(v.Number), maxShort),
-			v.Channel, v.Deleted, v.Offered(), v.Strict, asJSON(v.ReleaseNotes), licenses[v.license],
-			seconds(v.Created), seconds(v.Reviewed), v.digest,
-		}
+		rows[i] = v.row(taken.orNull(v.ID), addonID, licenses[v.license])
 	}
-	return h.upsertRows(ctx, qSaveVersion, "versions", "addon_id, number", columns, rows, func(i int) bool { return !versions[i].known })
+	return h.upsertRows(ctx, qSaveVersion, versionsTable, "addon_id, number", rows, func(i int) bool { return !versions[i].known })
 }
+
+func (v *savingVersion) row(id any, addonID, license int64) []any {
+	return []any{
+		id, addonID, v.Number, sortKey(v.Number),
+		v.Channel, v.Deleted, v.Offered(), v.Strict, asJSON(v.ReleaseNotes), license,
+		seconds(v.Created), seconds(v.Reviewed), v.digest,
+	}
+}
+
+// sortKey is what versions are sorted by.
+func sortKey(number string) string { return cut(catalog.VersionKey(number), maxShort) }
 
 // takeVersionIDs sets the versions' ids to those that they have now.
 func (h handle) takeVersionIDs(ctx context.Context, addonID int64, versions []savingVersion) error {
@@ -294,19 +301,19 @@ func (h handle) saveFiles(ctx context.Context, addonID int64, versions []savingV
 	if err != nil {
 		return err
 	}
-	columns := []string{
-		"id", "version_id", "addon_id",
-		"name", "content", "url", "hash", "size", "status", "created", "permissions", "signed",
-	}
 	rows := make([][]any, len(versions))
 	for i, v := range versions {
-		f := v.File
-		rows[i] = []any{
-			taken.orNull(f.ID), v.ID, addonID, f.Name, f.Key, f.URL, f.Hash, f.Size, f.Status, seconds(f.Created),
-			asJSON(permissions{f.Permissions, f.OptionalPermissions, f.HostPermissions}), f.Signed,
-		}
+		rows[i] = v.fileRow(taken.orNull(v.File.ID), addonID)
 	}
-	return h.upsertRows(ctx, qSaveFile, "files", "version_id", columns, rows, func(i int) bool { return !versions[i].known })
+	return h.upsertRows(ctx, qSaveFile, filesTable, "version_id", rows, func(i int) bool { return !versions[i].known })
+}
+
+func (v *savingVersion) fileRow(id any, addonID int64) []any {
+	f := v.File
+	return []any{
+		id, v.ID, addonID, f.Name, f.Key, f.URL, f.Hash, f.Size, f.Status, seconds(f.Created),
+		asJSON(permissions{f.Permissions, f.OptionalPermissions, f.HostPermissions}), f.Signed,
+	}
 }
 
 func (h handle) saveCompat(ctx context.Context, versions []savingVersion) error {
@@ -314,12 +321,17 @@ func (h handle) saveCompat(ctx context.Context, versions []savingVersion) error 
 	var rows [][]any
 	for i, v := range versions {
 		ids[i] = v.ID
-		for place, c := range v.Compatibility {
-			rows = append(rows, []any{v.ID, c.App, place, c.Min, c.Max})
-		}
+		rows = append(rows, v.compatRows()...)
 	}
 	if _, err := h.exec(ctx, qSaveCompat, "DELETE FROM compat WHERE version_id IN "+in(len(ids)), ids...); err != nil {
 		return err
 	}
-	return h.insertRows(ctx, qSaveCompat, "compat", []string{"version_id", "app", "place", "min_version", "max_version"}, rows, "")
+	return h.insertRows(ctx, qSaveCompat, compatTable, rows, "")
+}
+
+func (v *savingVersion) compatRows() (rows [][]any) {
+	for place, c := range v.Compatibility {
+		rows = append(rows, []any{v.ID, c.App, place, c.Min, c.Max})
+	}
+	return rows
 }

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -16,6 +17,9 @@ const errorPage = "error"
 
 // errMethod: the path is there, the method is not.
 var errMethod = errors.New("method not allowed")
+
+// errNotStored: the file is known, its bytes are nowhere.
+var errNotStored = fmt.Errorf("the file's bytes are not stored: %w", catalog.ErrNotFound)
 
 // statuses is the one table from what went wrong to HTTP.
 var statuses = []struct {
@@ -70,6 +74,9 @@ func (w *Web) answerError(c *gin.Context, status int, err error) {
 func detail(status int, err error) string {
 	switch status {
 	case http.StatusNotFound:
+		if errors.Is(err, errNotStored) {
+			return "This site knows the file, but does not store it: its catalogue was made for measurements."
+		}
 		return "Not found."
 	case http.StatusMethodNotAllowed:
 		return "Method not allowed."

@@ -63,8 +63,12 @@ func (w *Web) download(c *gin.Context) error {
 	return nil
 }
 
-// downloadElsewhere sends the visitor to where an imported add-on's bytes are.
+// downloadElsewhere sends the visitor to where an imported add-on's bytes are;
+// those of a generated catalogue are nowhere.
 func (w *Web) downloadElsewhere(c *gin.Context, target string) error {
+	if target == "" {
+		return errNotStored
+	}
 	u, err := url.Parse(target)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") {
 		return fmt.Errorf("file's address %q: %w", target, catalog.ErrNotFound)
