@@ -338,7 +338,7 @@ func (b *Bulk) Flush(ctx context.Context) error {
 	}
 	end := b.end
 	b.end = nil
-	if err := b.h.trustKeys(ctx, false); err != nil {
+	if err := errors.Join(b.h.noteAll(ctx), b.h.trustKeys(ctx, false)); err != nil {
 		return errors.Join(err, end(false))
 	}
 	if err := end(true); err != nil {

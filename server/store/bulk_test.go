@@ -174,6 +174,10 @@ func TestBulkMixesWithNothing(t *testing.T) {
 		if err != nil || first.Done() != 2 {
 			t.Fatal(first.Done(), err)
 		}
+		// Whoever follows changes finds that it is further behind than they are kept.
+		if seq := must[int64](t)(db.Clock(t.Context())); seq <= 100_000 {
+			t.Errorf("the clock says %d, want a number that no follower can catch up with", seq)
+		}
 		err = second.Write(t.Context(), must[*store.Prepared](t)(store.Prepare(parts[:2])))
 		if !errors.Is(err, catalog.ErrInvalid) || !strings.Contains(err.Error(), "another process") {
 			t.Errorf("a second load at the same time: %v", err)

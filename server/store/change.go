@@ -48,10 +48,12 @@ func (db *DB) GUIDs(ctx context.Context, after string, limit int) ([]string, err
 // ChangedAll notes that any add-on may have changed: for what writes many of them
 // past Save.
 func (db *DB) ChangedAll(ctx context.Context) error {
-	return db.tx(ctx, func(h handle) error {
-		_, err := h.exec(ctx, qChange, "UPDATE change_clock SET seq = seq + ? WHERE id = 1", changesKept+1)
-		return err
-	})
+	return db.tx(ctx, func(h handle) error { return h.noteAll(ctx) })
+}
+
+func (h handle) noteAll(ctx context.Context) error {
+	_, err := h.exec(ctx, qChange, "UPDATE change_clock SET seq = seq + ? WHERE id = 1", changesKept+1)
+	return err
 }
 
 // noteChange notes that the add-on changed, as the last thing in a transaction:
