@@ -40,8 +40,9 @@ bench-relay: ## statsd-relay side by side with statsd, statsd_exporter, gostatsd
 	@mkdir -p bin
 	$(GO) run ./cmd/relaybench -json bin/bench-relay.json $(BENCH)
 
-bench-rum: ## what a beacon costs, and how many a second
+bench-rum: ## what a beacon costs, and statsd-relay side by side with django-statsd
 	$(GO) test ./rum -run '^$$' -bench . -benchtime 5s
+	$(GO) run ./cmd/rumbench $(BENCH)
 
 # BENCH="--database mysql://… --cache memcache://…" measures these, else SQLite and memory.
 bench-update: ## the talk's table on this machine, and what the instruments cost

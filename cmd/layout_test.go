@@ -28,7 +28,7 @@ var floors = [][]string{
 	{"server/site", "dashboards/lint"},
 	{"server/web", "server/ops", "server/views"},
 	{"server", "server/bench"},
-	{"cmd/addons", "cmd/statsd-relay", "cmd/relaybench", "cmd/engines"},
+	{"cmd/addons", "cmd/statsd-relay", "cmd/relaybench", "cmd/rumbench", "cmd/engines"},
 }
 
 // sideways are the imports within a floor, each with its reason.

@@ -106,6 +106,7 @@ type Target struct {
 	Expr         string     `json:"expr"`
 	LegendFormat string     `json:"legendFormat"`
 	Instant      bool       `json:"instant"`
+	Exemplar     bool       `json:"exemplar"` // show single measurements with their traces
 	Datasource   Datasource `json:"datasource"`
 }
 

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	v1 "github.com/prometheus/client_golang/api/prometheus/v1"
 	"github.com/prometheus/common/model"
 )
 
@@ -22,9 +23,13 @@ type view struct {
 	DOM     string // the box's id in the page
 	Problem string // why it could not be drawn
 	Chart   *chart
+	Traces  []trace // beside a chart
 	Stats   []stat
 	Table   *table
 }
+
+// trace is a single measurement, and where more is known of it.
+type trace struct{ Value, URL string }
 
 // Kind is the template's choice and the box's class.
 func (v view) Kind() string {
@@ -72,6 +77,7 @@ func (v *viewer) run(ctx context.Context, p *Panel, w window, vars map[string]st
 		var lines []series
 		if lines, err = v.lines(ctx, p, w, vars); err == nil && len(lines) > 0 {
 			out.Chart = newChart(p, lines, w, v.location)
+			out.Traces = v.traces(ctx, p, w, vars)
 		}
 	case "stat":
 		out.Stats, err = v.stats(ctx, p, w, vars)
@@ -104,6 +110,36 @@ func (v *viewer) lines(ctx context.Context, p *Panel, w window, vars map[string]
 		}
 	}
 	return all, nil
+}
+
+// maxTraces of a panel: more would push its lines away.
+const maxTraces = 5
+
+// traces are the highest of the panel's exemplars whose trace can be looked at; none if
+// they can't be asked for: the chart stands without.
+func (v *viewer) traces(ctx context.Context, p *Panel, w window, vars map[string]string) (shown []trace) {
+	for _, t := range p.Targets {
+		if !t.Exemplar || v.traceURL == nil {
+			continue
+		}
+		answer, err := v.prometheus.Exemplars(ctx, expand(t.Expr, vars), w.Start, w.End)
+		if err != nil {
+			continue
+		}
+		var all []v1.Exemplar
+		for _, series := range answer {
+			all = append(all, series.Exemplars...)
+		}
+		slices.SortFunc(all, func(a, b v1.Exemplar) int { return cmp.Compare(b.Value, a.Value) })
+		for _, e := range all {
+			url := v.traceURL(string(e.Labels["trace_id"]))
+			known := slices.ContainsFunc(shown, func(s trace) bool { return s.URL == url })
+			if url != "" && !known && len(shown) < maxTraces {
+				shown = append(shown, trace{format(float64(e.Value), p.FieldConfig.Defaults.Unit, nil), url})
+			}
+		}
+	}
+	return shown
 }
 
 // ask runs a query over the window or, if it is instant, at its end.

@@ -68,6 +68,8 @@ func number(v float64, decimals *int) string {
 		return "−∞"
 	case decimals != nil:
 		return strconv.FormatFloat(v, 'f', *decimals, 64)
+	case math.Abs(v) < 1e-9: // as an estimate within the lowest bucket of a native histogram
+		return "0"
 	case math.Abs(v) >= 100:
 		return strconv.FormatFloat(math.Round(v), 'f', -1, 64)
 	}

@@ -36,6 +36,7 @@ type viewer struct {
 	script     console.Asset
 	layouts    map[string]console.Asset // by uid
 	now        func() time.Time
+	traceURL   func(id string) string
 }
 
 // Option changes what New does.
@@ -50,6 +51,10 @@ func From(fsys fs.FS) Option { return func(v *viewer) { v.files = fsys } }
 
 // In shows times in the zone instead of the server's own.
 func In(zone *time.Location) Option { return func(v *viewer) { v.location = zone } }
+
+// Traces has charts list their slowest measurements that have a trace for which url knows
+// an address; it returns "" for others.
+func Traces(url func(id string) string) Option { return func(v *viewer) { v.traceURL = url } }
 
 // New returns the handler of the dashboards' pages, for operators: a list at the
 // console's base, each dashboard by its uid below it, and its panels alone below

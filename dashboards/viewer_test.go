@@ -24,6 +24,8 @@ type fake struct {
 	asked  []string
 	series []map[string]string // labels; none: no data
 	value  string
+
+	exemplars []any
 }
 
 func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -38,6 +40,8 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnprocessableEntity)
 		fmt.Fprint(w, `{"status":"error","errorType":"execution","error":"it is <broken>"}`)
 		return
+	case strings.HasSuffix(r.URL.Path, "/query_exemplars"):
+		data = f.exemplars
 	case strings.HasSuffix(r.URL.Path, "/values"):
 		data = []string{"/a", "/b.c"}
 	case strings.HasSuffix(r.URL.Path, "/query_range"):
@@ -158,6 +162,35 @@ func TestQueriesGetMacrosAndTheVariablesOfTheAddress(t *testing.T) {
 	}
 }
 
+func TestAChartLeadsToItsSlowestTraces(t *testing.T) {
+	t.Parallel()
+	exemplar := func(trace, value string) any {
+		return map[string]any{"labels": map[string]string{"trace_id": trace}, "value": value, "timestamp": 1}
+	}
+	f := &fake{series: []map[string]string{{"page": "x"}}, value: "2", exemplars: []any{
+		map[string]any{"seriesLabels": map[string]string{"le": "4"}, "exemplars": []any{exemplar("a", "3"), exemplar("gone", "9"), exemplar("b", "0.25")}},
+		map[string]any{"seriesLabels": map[string]string{"le": "6"}, "exemplars": []any{exemplar("c", "5.5"), exemplar("a", "3")}},
+	}}
+	traced := Traces(func(id string) string {
+		if id == "gone" {
+			return ""
+		}
+		return "/views/trace/" + id
+	})
+	panel := `{"id":1,"type":"timeseries","title":"T","fieldConfig":{"defaults":{"unit":"s"}},"targets":[{"expr":"x","legendFormat":"x"%s}]}`
+	want := `Slowest: <a href="/views/trace/c">5.5 s</a> <a href="/views/trace/a">3 s</a> <a href="/views/trace/b">250 ms</a></p>`
+	if body := get(t, handler(f, board(fmt.Sprintf(panel, `,"exemplar":true`)), traced), "/dashboards/a/panel/1").Body.String(); !strings.Contains(body, want) {
+		t.Errorf("no %s in %s", want, body)
+	}
+	for name, h := range map[string]http.Handler{
+		"a panel that has not asked": handler(f, board(fmt.Sprintf(panel, "")), traced), "nobody who knows traces": handler(f, board(fmt.Sprintf(panel, `,"exemplar":true`))),
+	} {
+		if body := get(t, h, "/dashboards/a/panel/1").Body.String(); strings.Contains(body, "Slowest") || !strings.Contains(body, "<svg") {
+			t.Errorf("%s: %s", name, body)
+		}
+	}
+}
+
 func TestAPanelAloneIsAFragment(t *testing.T) {
 	t.Parallel()
 	h := handler(&fake{series: []map[string]string{{}}, value: "0.0042"}, board(`{"id":7,"type":"stat","title":"S","fieldConfig":{"defaults":{"unit":"s","thresholds":{"steps":[{"color":"green"},{"color":"semi-dark-red","value":0.004}]}}},"targets":[{"expr":"x","legendFormat":"x"}]}`))
@@ -227,7 +260,7 @@ func TestValuesReadWellInTheirUnit(t *testing.T) {
 	}{
 		{0, "s", "0 s"}, {0.00021, "s", "210 µs"}, {0.0042, "s", "4.2 ms"}, {1.5, "s", "1.5 s"}, {90, "s", "1.5 min"}, {7200, "s", "2 h"},
 		{250, "ms", "250 ms"}, {0.1234, "percentunit", "12.3 %"}, {1, "percentunit", "100 %"}, {1234, "reqps", "1.23k req/s"},
-		{1536, "bytes", "1.5 KiB"}, {123456, "short", "123k"}, {0.5, "none", "0.5"}, {-3, "short", "-3"}, {math.NaN(), "s", "–"}, {math.Inf(1), "short", "∞"},
+		{1536, "bytes", "1.5 KiB"}, {123456, "short", "123k"}, {0.5, "none", "0.5"}, {1.47e-33, "none", "0"}, {-3, "short", "-3"}, {math.NaN(), "s", "–"}, {math.Inf(1), "short", "∞"},
 	} {
 		if got := format(c.v, c.unit, nil); got != c.want {
 			t.Errorf("%v in %s = %q, want %q", c.v, c.unit, got, c.want)

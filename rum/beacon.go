@@ -4,26 +4,33 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 )
 
 // Beacon is a page view, or a part of one, as a client told of it. In JSON it is what
 // rum.js sends.
 type Beacon struct {
-	Page       string      `json:"page"`       // the server's name for the kind of page
-	Connection string      `json:"connection"` // Network Information API's effective type
-	Automated  bool        `json:"automated"`  // navigator.webdriver: a program holds the browser
-	Vitals     Vitals      `json:"vitals"`
-	Nav        *Navigation `json:"nav"`
-	Errors     Errors      `json:"errors"`
+	Page         string         `json:"page"`       // the server's name for the kind of page
+	URL          string         `json:"url"`        // of the page where it has no name: matched with the site's routes and forgotten
+	Connection   string         `json:"connection"` // Network Information API's effective type
+	Automated    bool           `json:"automated"`  // navigator.webdriver: a program holds the browser
+	Vitals       Vitals         `json:"vitals"`
+	Attribution  Attribution    `json:"attribution"`
+	Nav          *Navigation    `json:"nav"`
+	ServerTiming []ServerTiming `json:"serverTiming"` // of the page's response; 16 at the most
+	Timings      []Timing       `json:"timings"`      // of the page's own script; 16 at the most
+	Errors       Errors         `json:"errors"`
+
+	unfit []Dropped // that Decode has dropped
 
 	// What other clients send:
 	Format    string        `json:"-"`
-	URL       string        `json:"-"` // of the page, which is matched with the site's routes and forgotten
 	ID        string        `json:"-"` // of the values: a later one with the same takes their place
 	Extra     bool          `json:"-"` // there is mostly another of the same page view
 	TraceID   string        `json:"-"`
 	Told      []Sample      `json:"-"` // phases that the client has computed itself
+	Level1    Level1        `json:"-"`
 	Doubtful  bool          `json:"-"` // the client itself finds its times since the start impossible
 	Network   *NetworkError `json:"-"`
 	Violation *Violation    `json:"-"`
@@ -92,10 +99,14 @@ func Decode(body []byte) (Beacon, error) {
 	if err := json.Unmarshal(body, &b); err != nil {
 		return Beacon{}, fmt.Errorf("not a beacon: %w", err)
 	}
-	if b.Page == "" {
+	if b.Page == "" && b.URL == "" {
 		return Beacon{}, fmt.Errorf(`not a beacon: "page" is missing`)
 	}
+	if n := len(b.ServerTiming) + len(b.Timings); n > maxValues {
+		return Beacon{}, fmt.Errorf("%d timings in one beacon: %d are the most", n, maxValues)
+	}
 	b.Format = own
+	b.checkDetails()
 	return b, nil
 }
 
@@ -125,6 +136,14 @@ func (s Sample) Key() string {
 		return s.Vital
 	}
 	return "nav." + s.Phase
+}
+
+// metric is the sample's name among dropped values.
+func (s Sample) metric() string {
+	if s.Vital != "" {
+		return s.Vital
+	}
+	return "nav_" + s.Phase
 }
 
 // Dropped is a value that cannot be true.
@@ -189,9 +208,9 @@ type phase struct {
 
 // Samples returns the valid values and what was dropped.
 func (b Beacon) Samples() ([]Sample, []Dropped) {
-	var samples []Sample
-	var dropped []Dropped
-	keep := func(s Sample, metric, reason string) {
+	samples := make([]Sample, 0, 17) // all vitals and phases, as much as nearly all beacons have
+	dropped := slices.Clone(b.unfit)
+	keep := func(s Sample, reason string) {
 		if reason == "" && s.absolute() {
 			reason = b.Nav.untrue(s.Value)
 			if reason == "" && b.Doubtful {
@@ -199,12 +218,12 @@ func (b Beacon) Samples() ([]Sample, []Dropped) {
 			}
 		}
 		if reason != "" {
-			dropped = append(dropped, Dropped{metric, reason})
+			dropped = append(dropped, Dropped{s.metric(), reason})
 			return
 		}
 		samples = append(samples, s)
 	}
-	for _, v := range []vital{
+	for _, v := range [...]vital{
 		{"lcp", b.Vitals.LCP, maxAbsolute},
 		{"fcp", b.Vitals.FCP, maxAbsolute},
 		{"ttfb", b.Vitals.TTFB, maxAbsolute},
@@ -212,13 +231,13 @@ func (b Beacon) Samples() ([]Sample, []Dropped) {
 		{"cls", b.Vitals.CLS, maxCLS},
 	} {
 		if v.value != nil {
-			keep(Sample{Vital: v.name, Value: *v.value}, v.name, invalid(*v.value, v.most))
+			keep(Sample{Vital: v.name, Value: *v.value}, invalid(*v.value, v.most))
 		}
 	}
 	for _, p := range b.Nav.phases() {
 		if p.guard {
 			value := p.end - p.start
-			keep(Sample{Phase: p.name, Value: value}, "nav_"+p.name, p.invalid(value, b.Nav.Now))
+			keep(Sample{Phase: p.name, Value: value}, p.invalid(value, b.Nav.Now))
 		}
 	}
 	for _, s := range b.Told {
@@ -226,7 +245,7 @@ func (b Beacon) Samples() ([]Sample, []Dropped) {
 		if s.absolute() {
 			most = maxAbsolute
 		}
-		keep(s, "nav_"+s.Phase, invalid(s.Value, most))
+		keep(s, invalid(s.Value, most))
 	}
 	return samples, dropped
 }
@@ -257,16 +276,16 @@ func (p phase) invalid(value, now float64) string {
 
 // phases is the table: what each phase is, and when there is one. The guards are
 // those of Datadog's browser SDK, whose order of attributes they follow.
-func (n *Navigation) phases() []phase {
+func (n *Navigation) phases() (none [12]phase) {
 	if n == nil || n.FetchStart == 0 && n.ResponseStart == 0 {
-		return nil
+		return none
 	}
 	connected := n.ConnectEnd
 	tls := n.SecureConnectionStart > n.FetchStart
 	if tls {
 		connected = min(n.SecureConnectionStart, n.ConnectEnd)
 	}
-	return []phase{
+	return [...]phase{
 		{"redirect", n.RedirectEnd > 0, n.RedirectStart, n.RedirectEnd, maxPhase},
 		{"worker", n.WorkerStart > 0 && n.FetchStart > 0, n.WorkerStart, n.FetchStart, maxPhase},
 		// Equal to fetchStart: the connection was there already, nothing was looked up.
@@ -282,30 +301,4 @@ func (n *Navigation) phases() []phase {
 		// Loaded while it was prerendered: there at once, when it was activated.
 		{"page_load", n.LoadEventEnd > 0, min(n.ActivationStart, n.LoadEventEnd), n.LoadEventEnd, maxAbsolute},
 	}
-}
-
-// Legacy returns the timers of django-statsd's Navigation Timing view that can be
-// told from Navigation Timing Level 2, by their keys below window.performance,
-// in milliseconds. calculated.app and calculated.dom need domLoading, which
-// Level 2 no longer has.
-func (b Beacon) Legacy() map[string]float64 {
-	out := map[string]float64{}
-	if b.Nav == nil {
-		return out
-	}
-	for key, value := range map[string]float64{
-		"timing.responseStart":  b.Nav.ResponseStart,
-		"timing.domInteractive": b.Nav.DOMInteractive,
-		"timing.domComplete":    b.Nav.DOMComplete,
-		"timing.loadEventEnd":   b.Nav.LoadEventEnd,
-		"calculated.network":    b.Nav.ResponseStart,
-	} {
-		if value > 0 && value <= maxAbsolute && b.Nav.untrue(value) == "" {
-			out[key] = value
-		}
-	}
-	if d := b.Nav.LoadEventEnd - b.Nav.DOMComplete; b.Nav.DOMComplete > 0 && d >= 0 && d <= maxPhase {
-		out["calculated.rendering"] = d
-	}
-	return out
 }

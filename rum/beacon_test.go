@@ -131,7 +131,9 @@ func TestATimeThatIsStillToComeIsDropped(t *testing.T) {
 	if diff := cmp.Diff(want, dropped); diff != "" {
 		t.Error(diff)
 	}
-	if v, ok := b.Legacy()["timing.domComplete"]; ok {
+	sent := keys{}
+	b.DjangoKeys(sent)
+	if v, ok := sent["window.performance.timing.domComplete"]; ok {
 		t.Errorf("domComplete = %v at %v", v, n.Now)
 	}
 }
@@ -153,13 +155,14 @@ func TestATraceIsHexAndNotZero(t *testing.T) {
 
 // keyShape is every key that a beacon can make in Graphite.
 var keyShape = regexp.MustCompile(`^(rum\.home\.([lf]cp|inp|cls|ttfb|nav\.(redirect|worker|dns|tcp|tls|request|response|dom_interactive|dom_content_loaded|dom_processing|load_event|page_load))` +
-	`|window\.performance\.(timing\.(responseStart|domInteractive|domComplete|loadEventEnd)|calculated\.(network|rendering)|navigation\.type\.(navigate|reload|back_forward|prerender|back-forward-cache|other)))$`)
+	`|window\.performance\.(timing\.(responseStart|domInteractive|domComplete|loadEventEnd)|calculated\.(network|rendering)|navigation\.type\.(navigate|reload|back_forward|prerender|back-forward-cache|soft-navigation|other)))$`)
 
 func FuzzBeacon(f *testing.F) {
 	f.Add([]byte(`{"page":"home","connection":"4g","vitals":{"LCP":190.4,"CLS":0,"INP":48},"nav":{"type":"navigate","now":1500,"fetchStart":3,"responseStart":20,"responseEnd":22,"loadEventEnd":90}}`))
 	f.Add([]byte(`{"page":"home","vitals":{"LCP":-1e308,"CLS":1e308},"nav":{"fetchStart":1e308,"loadEventEnd":-1e308,"activationStart":-1e308}}`))
 	f.Add([]byte(`{"page":"home","vitals":{"LCP":null},"nav":null}`))
 	f.Add([]byte(`[]`))
+	f.Add([]byte(detailed))
 	f.Add([]byte(`{"page":"other","connection":"5g","automated":true,"nav":{"type":"rum.x","trace":"4bf92f3577b34da6a3ce929d0e0e4736","now":1,"responseStart":1}}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		b, err := rum.Decode(body)
@@ -176,13 +179,18 @@ func FuzzBeacon(f *testing.F) {
 			check("rum.home."+s.Key(), s.Value)
 		}
 		for _, d := range dropped {
+			if strings.HasSuffix(d.Metric, "_attribution") || d.Metric == "server_timing" || d.Metric == "timing" {
+				continue
+			}
 			check("rum.home."+strings.Replace(d.Metric, "nav_", "nav.", 1), 0)
 		}
-		for key, v := range b.Legacy() {
-			check("window.performance."+key, v)
+		if len(b.ServerTiming) > 16 || len(b.Timings) > 16 {
+			t.Errorf("%s: %d server timings and %d timings", body, len(b.ServerTiming), len(b.Timings))
 		}
-		if b.Nav != nil {
-			check("window.performance.navigation.type."+rum.NavigationType(b.Nav.Type), 1)
+		sent := keys{}
+		b.DjangoKeys(sent)
+		for key, v := range sent {
+			check(key, v)
 		}
 	})
 }

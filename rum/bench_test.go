@@ -23,7 +23,7 @@ type drain struct{}
 func (drain) Timing(string, float64) {}
 func (drain) Count(string, float64)  {}
 
-// BenchmarkEndpoint sends boomerang's beacons over 32 connections, as fast as they are
+// BenchmarkEndpoint sends boomerang's beacons over 8 connections, as fast as they are
 // answered, and reports how many a second and how long the slowest in a hundred took.
 // The senders share the processors.
 func BenchmarkEndpoint(b *testing.B) {
@@ -32,7 +32,7 @@ func BenchmarkEndpoint(b *testing.B) {
 	server := httptest.NewServer(h)
 	defer server.Close()
 	request := fmt.Appendf(nil, "POST /rum HTTP/1.1\r\nHost: x\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", form, len(boomerangForm), boomerangForm)
-	const conns = 32
+	const conns = 8
 	each := (b.N + conns - 1) / conns
 	took := make([][]time.Duration, conns)
 	var sending sync.WaitGroup

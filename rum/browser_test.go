@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"image"
+	"image/png"
 	"io"
 	"log/slog"
 	"math"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -48,7 +52,10 @@ func newPages(t *testing.T) *pages {
 		t: t, mux: http.NewServeMux(), reg: prometheus.NewRegistry(), sent: map[string][]float64{},
 		got: make(chan arrival, 100), held: make(chan struct{}),
 	}
-	handler := rum.NewHandler(rum.Config{Pages: []string{"home"}}, s.reg, s, slog.New(slog.DiscardHandler))
+	handler := rum.NewHandler(rum.Config{
+		Pages: []string{"home"}, Timings: []string{"search"},
+		PageOf: func(path string) string { return map[string]string{"/soft": "home"}[path] },
+	}, s.reg, s, slog.New(slog.DiscardHandler))
 	s.mux.HandleFunc("/rum", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
@@ -64,10 +71,12 @@ func newPages(t *testing.T) *pages {
 		}
 		s.got <- a
 	})
-	s.mux.HandleFunc("/rum.js", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/javascript")
-		w.Write(rum.Script().Body)
-	})
+	for _, script := range rum.Scripts() {
+		s.mux.HandleFunc("/"+script.Plain, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/javascript")
+			w.Write(script.Body)
+		})
+	}
 	s.mux.HandleFunc("/hang", func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case <-s.held:
@@ -82,7 +91,9 @@ func newPages(t *testing.T) *pages {
 	return s
 }
 
+// Timing keeps a value below rum.home: a browser in a program's hands sends below rum.bot.
 func (s *pages) Timing(key string, ms float64) {
+	key = strings.Replace(key, "rum.bot.", "rum.", 1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sent[key] = append(s.sent[key], ms)
@@ -99,14 +110,19 @@ func (s *pages) timings(key string) []float64 {
 func (s *pages) serve(path, body string) {
 	s.mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Server-Timing", `trace;desc="4bf92f3577b34da6a3ce929d0e0e4736"`)
+		w.Header().Set("Server-Timing", `app;dur=12.5, db;dur=3;desc="2", trace;desc="4bf92f3577b34da6a3ce929d0e0e4736"`)
 		fmt.Fprint(w, "<!doctype html><html lang=en>"+body)
 	})
 }
 
-// measured serves a page with the script, after prelude, which is script too. The
-// page keeps the entries that its browser tells it in `seen`, by type.
+// measured serves a page with the script, after prelude, which is script too.
 func (s *pages) measured(path, prelude, body string) string {
+	return s.carrying(`<script src="/rum.js" data-beacon="/rum" data-page="home" defer></script>`, path, prelude, body)
+}
+
+// carrying serves a page with an element that brings a script. The page keeps the
+// entries that its browser tells it in `seen`, by type.
+func (s *pages) carrying(element, path, prelude, body string) string {
 	s.serve(path, `<title>measured</title><link rel=icon href="data:,"><script>`+prelude+`
 		var seen = {}
 		for (const type of ['paint', 'largest-contentful-paint', 'layout-shift', 'event', 'first-input']) {
@@ -117,7 +133,7 @@ func (s *pages) measured(path, prelude, body string) string {
 		var until = f => new Promise(done => { const look = () => f() ? done() : setTimeout(look, 5); look() })
 		var nav = () => performance.getEntriesByType('navigation')[0]
 		var painted = () => until(() => nav().loadEventEnd && seen.paint.some(e => e.name === 'first-contentful-paint') && seen['largest-contentful-paint'].length)
-	</script><script src="/rum.js" data-beacon="/rum" data-page="home" defer></script><h1>Measured</h1>`+body)
+	</script>`+element+`<h1>Measured</h1>`+body)
 	return s.URL + path
 }
 
@@ -162,11 +178,13 @@ func (s *pages) end(b tab) {
 			}
 			key, unit := "rum.home.", 1000.0
 			switch name := f.GetName(); {
-			case name == "rum_beacons_total", name == "rum_page_errors_total", name == "rum_values_late_total":
+			case name == "rum_beacons_total", name == "rum_bot_beacons_total", name == "rum_series_overflow_total", name == "rum_page_errors_total", name == "rum_values_late_total":
 				continue
 			case name == "rum_values_dropped_total":
 				s.t.Errorf("a real browser's value was dropped: %v", labels)
 				continue
+			case name == "rum_user_timing_seconds":
+				key += "timing." + labels["name"]
 			case name == "rum_navigation_phase_seconds":
 				key += "nav." + labels["phase"]
 			case name == "rum_web_vital_cls":
@@ -259,6 +277,43 @@ func (s *pages) checkNavigation(a arrival, want truth) {
 		s.t.Errorf("trace %q is not that of the response", a.Trace())
 	}
 	s.checkVital(a, "TTFB", number("responseStart"))
+	if p := a.Attribution.TTFB; p == nil || math.Abs(p.Waiting+p.Cache+p.DNS+p.Connection+p.Request-number("responseStart")) > 0.0501 {
+		s.t.Errorf("the parts of a TTFB of %v are %+v", number("responseStart"), p)
+	}
+	if diff := cmp.Diff([]rum.ServerTiming{{Name: "app", Duration: 12.5}, {Name: "db", Duration: 3, Description: "2"}}, a.ServerTiming); diff != "" {
+		s.t.Errorf("the server's timings: %s", diff)
+	}
+}
+
+// checkLCP compares the parts of LCP with the times at which each ended.
+func checkLCP(t *testing.T, a arrival, target string, ends ...float64) {
+	t.Helper()
+	p := a.Attribution.LCP
+	if p == nil {
+		t.Fatal("LCP has no parts")
+	}
+	sum := 0.0
+	for i, part := range []float64{p.TTFB, p.LoadDelay, p.LoadDuration, p.RenderDelay} {
+		if sum += part; math.Abs(sum-ends[i]) > 0.1+0.1*float64(i) { // roundings
+			t.Errorf("the parts of LCP are %+v, which should end at %v", p, ends)
+		}
+	}
+	if p.Target != target {
+		t.Errorf("LCP is of %q, want %q", p.Target, target)
+	}
+}
+
+// noise is a picture that has enough in it to be a page's content.
+func noise(t *testing.T) []byte {
+	t.Helper()
+	picture := image.NewGray(image.Rect(0, 0, 600, 400))
+	random := rand.NewChaCha8([32]byte{})
+	random.Read(picture.Pix)
+	var b bytes.Buffer
+	if err := png.Encode(&b, picture); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
 
 // absent proves that a beacon does not claim what nobody measured.
@@ -273,7 +328,7 @@ func absent(t *testing.T, a arrival, names ...string) {
 
 // nature is how browsers differ.
 type nature struct {
-	shifts   bool // tells of layout shifts
+	shifts   bool // tells of layout shifts, and of long animation frames
 	closings int  // of tabs, of which one at least must leave a beacon
 }
 
@@ -310,14 +365,16 @@ func views(t *testing.T, is nature, newTab func(*testing.T) tab) {
 			s.checkNavigation(a, want)
 			s.checkVital(a, "FCP", want.FCP)
 			s.checkVital(a, "LCP", want.LCP)
+			first := want.Nav["responseStart"].(float64)
+			checkLCP(t, a, "html>body>h1", first, first, first, want.LCP)
 			if is.shifts {
 				s.checkVital(a, "CLS", 0)
 			} else {
 				absent(t, a, "CLS")
 			}
 			absent(t, a, "INP")
-			if n := len(s.timings("window.performance.navigation.type." + kind)); n != 1 {
-				t.Errorf("%d of type %s in statsd, want 1", n, kind)
+			if n := len(s.timings("window.performance.navigation.type." + kind)); n != 0 {
+				t.Errorf("%d of type %s among people's in statsd, want none of a program", n, kind)
 			}
 		}
 	})
@@ -448,6 +505,15 @@ func views(t *testing.T, is nature, newTab func(*testing.T) tab) {
 		if math.Abs(a.raw.Vitals["CLS"]-want.CLS) > 0.00006 || want.CLS < 0.05 {
 			t.Errorf("CLS = %v, the page says %v", a.raw.Vitals["CLS"], want.CLS)
 		}
+		var largest rum.CLSAttribution
+		b.back()
+		b.eval(`(e => ({ value: e.value, time: e.startTime }))(seen['layout-shift'].reduce((a, b) => b.value > a.value ? b : a))`, &largest)
+		if p := a.Attribution.CLS; p == nil || math.Abs(p.Value-largest.Value) > 0.00006 || !near(p.Time, largest.Time) || p.Target != "html>body>p" {
+			t.Errorf("the largest shift is %+v, the page says %+v", p, largest)
+		}
+		if a := leave(s, b); a.Nav.Type != "back-forward-cache" {
+			t.Errorf("the look back was a %s", a.Nav.Type)
+		}
 	})
 
 	const slow = `<button id=slow onclick="const end = performance.now() + 150; while (performance.now() < end);">Slow</button>`
@@ -458,8 +524,127 @@ func views(t *testing.T, is nature, newTab func(*testing.T) tab) {
 		b.eval(`until(() => seen.event.some(e => e.interactionId && e.duration >= 150))`, nil)
 		var want truth
 		b.eval(tellTruth, &want)
-		s.checkVital(leave(s, b), "INP", want.INP)
+		var worked float64
+		b.eval(`(e => e.processingEnd - e.processingStart)(seen.event.find(e => e.name === 'click'))`, &worked)
+		a := leave(s, b)
+		s.checkVital(a, "INP", want.INP)
+		p, script := a.Attribution.INP, ""
+		if is.shifts {
+			script = "event-listener"
+		}
+		switch {
+		case p == nil:
+			t.Error("INP has no parts")
+		case math.Abs(p.InputDelay+p.Processing+p.Presentation-want.INP) > 0.2, p.Processing < min(worked, want.INP)-0.1:
+			t.Errorf("an INP of %v with %v ms of work has the parts %+v", want.INP, worked, p)
+		case p.Event != "click" || p.Target != "#slow" || p.Script != script:
+			t.Errorf("the interaction is %+v", p)
+		}
 	})
+
+	view("LCP's parts are those of its picture", func(t *testing.T, s *pages, b tab) {
+		s.mux.HandleFunc("/picture", func(w http.ResponseWriter, _ *http.Request) { w.Write(noise(t)) })
+		b.open(s.measured("/page", "", `<img id=hero src="/picture" width=600 height=400 alt="">`))
+		loaded(b)
+		b.eval(`until(() => seen['largest-contentful-paint'].at(-1).url)`, nil)
+		var want struct{ First, Request, Response, LCP float64 }
+		b.eval(`(e => ({ first: nav().responseStart, request: e.requestStart, response: e.responseEnd, lcp: seen['largest-contentful-paint'].at(-1).startTime }))(
+			performance.getEntriesByName(location.origin + '/picture')[0])`, &want)
+		checkLCP(t, leave(s, b), "#hero", want.First, want.Request, min(want.LCP, want.Response), want.LCP)
+	})
+
+	view("what the page times itself is told", func(t *testing.T, s *pages, b tab) {
+		b.open(s.measured("/page", "", ""))
+		loaded(b)
+		var want struct{ Before, Marked, After float64 }
+		b.eval(`(() => {
+			const before = performance.now()
+			rum.mark('search')
+			const marked = performance.now()
+			rum.measure('mine', 'search')
+			rum.measure('since', before)
+			rum.measure('never', 'not made')
+			rum.measure('later', marked + 1e6)
+			rum.error(new Error('4711'))
+			for (let i = 0; i < 20; i++) rum.mark('mark' + i)
+			return { before, marked, after: performance.now() }
+		})()`, &want)
+		a := leave(s, b)
+		within := map[string][2]float64{
+			"search": {want.Before, want.Marked}, "mine": {0, want.After - want.Before}, "since": {want.Marked - want.Before, want.After - want.Before},
+		}
+		for _, timing := range a.Timings {
+			if bounds, ok := within[timing.Name]; ok && timing.Value > bounds[0]-0.1 && timing.Value < bounds[1]+0.1 {
+				delete(within, timing.Name)
+			}
+		}
+		if len(within) > 0 || len(a.Timings) != 16 {
+			t.Errorf("of %d timings these are missing or wrong: %v; got %+v", len(a.Timings), within, a.Timings)
+		}
+		if n, others := len(s.timings("rum.home.timing.search")), len(s.timings("rum.home.timing.other")); n != 1 || others != 15 {
+			t.Errorf("statsd has %d timings of search and %d others, want 1 and 15", n, others)
+		}
+		if a.Errors.Error != 1 {
+			t.Errorf("the errors are %+v, want the one that the page told of", a.Errors)
+		}
+	})
+
+	view("the module does what the script does", func(t *testing.T, s *pages, b tab) {
+		b.open(s.carrying(`<script type="module">
+			import { start, mark, measure, error } from '/rum.mjs'
+			start({ beacon: '/rum', page: 'home' })
+			mark('search')
+			measure('mine', 'search')
+			error()
+		</script>`, "/page", "", ""))
+		want := loaded(b)
+		a := leave(s, b)
+		s.checkNavigation(a, want)
+		s.checkVital(a, "LCP", want.LCP)
+		if len(a.Timings) != 2 || a.Errors.Error != 1 || a.Attribution.LCP == nil {
+			t.Errorf("the beacon tells of %+v, %+v, %+v", a.Timings, a.Errors, a.Attribution)
+		}
+	})
+
+	view("pages that want less have the navigation alone", func(t *testing.T, s *pages, b tab) {
+		b.open(s.carrying(`<script src="/rum-nav.js" data-beacon="/rum" data-page="home" defer></script>`, "/page", "", ""))
+		want := loaded(b)
+		a := leave(s, b)
+		if a.Nav.ResponseEnd == 0 || !near(a.Nav.LoadEventEnd, want.Nav["loadEventEnd"].(float64)) || a.Trace() == "" || a.raw.Vitals != nil {
+			t.Errorf("the beacon tells of %+v and %v", a.Nav, a.raw.Vitals)
+		}
+	})
+
+	view("or with the vitals, but not what they are made of", func(t *testing.T, s *pages, b tab) {
+		b.open(s.carrying(`<script src="/rum-vitals.js" data-beacon="/rum" data-page="home" defer></script>`, "/page", "", slow))
+		want := loaded(b)
+		b.click("#slow")
+		b.eval(`until(() => seen.event.some(e => e.interactionId && e.duration >= 150))`, nil)
+		var after truth
+		b.eval(tellTruth, &after)
+		a := leave(s, b)
+		s.checkVital(a, "LCP", want.LCP)
+		s.checkVital(a, "INP", after.INP)
+		if a.Attribution.LCP != nil || a.Attribution.INP != nil || a.ServerTiming != nil {
+			t.Errorf("the beacon tells of %+v", a.Attribution)
+		}
+	})
+
+	for name, prelude := range map[string]string{
+		"a beacon that the browser refuses goes another way": "",
+		"and where it can send nothing later, it is kept alive": `window.fetchLater = undefined
+			const send = fetch // any other would end with its page, on a network that is slower than this one
+			window.fetch = (url, options) => !options || options.keepalive ? send(url, options) : Promise.reject(new Error('it ended'))
+			`,
+	} {
+		view(name, func(t *testing.T, s *pages, b tab) {
+			b.open(s.measured("/page", prelude+`navigator.sendBeacon = () => false`, ""))
+			want := loaded(b)
+			a := leave(s, b)
+			s.checkNavigation(a, want)
+			s.checkVital(a, "LCP", want.LCP)
+		})
+	}
 
 	view("what a click brings is no LCP, and a script's own click ends nothing", func(t *testing.T, s *pages, b tab) {
 		b.open(s.measured("/page", "", `<button id=more onclick="more('click')">More</button><script>
@@ -505,13 +690,15 @@ func views(t *testing.T, is nature, newTab func(*testing.T) tab) {
 		if want := (rum.Errors{Error: 2, Rejection: 1, CSP: 1}); a.Errors != want {
 			t.Errorf("the beacon tells of %+v, want %+v", a.Errors, want)
 		}
-		if got := counted(t, s.reg, "rum_page_errors_total", "error", "home"); got != 2 {
+		if got := counted(t, s.reg, "rum_page_errors_total", "bot", "error", "home"); got != 2 {
 			t.Errorf("%v errors are counted, want 2", got)
 		}
 	})
 
 	view("a page that is not sampled sends nothing", func(t *testing.T, s *pages, b tab) {
 		b.open(s.measured("/page", `Math.random = () => 1`, ""))
+		loaded(b)
+		b.open(s.carrying(`<script src="/rum.js" data-beacon="/rum" data-page="home" data-sample="0" defer></script>`, "/none", `Math.random = () => 0`, ""))
 		loaded(b)
 	})
 }

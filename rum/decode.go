@@ -15,11 +15,10 @@ var errTooLarge = errors.New("too large")
 
 // bodyOf reads a request's body, of which it never has more than maxInflated in memory.
 func bodyOf(r *http.Request) ([]byte, error) {
-	wire := io.LimitReader(r.Body, maxBytes+1)
 	if r.Header.Get("Content-Encoding") != "gzip" {
-		return atMost(wire, maxBytes)
+		return atMost(r.Body, maxBytes)
 	}
-	zipped, err := atMost(wire, maxBytes)
+	zipped, err := atMost(r.Body, maxBytes)
 	if err != nil {
 		return nil, err
 	}

@@ -31,7 +31,7 @@ var stickNumbers = map[string]int{
 	"domainLookupStart": dnsStart, "domainLookupEnd": dnsEnd, "connectStart": connectStart, "secureConnectionStart": tlsStart,
 	"connectEnd": connectEnd, "requestStart": requestStart, "responseStart": responseStart, "responseEnd": responseEnd,
 	"domInteractive": domInteractive, "domContentLoadedEventStart": contentLoadedStart, "domContentLoadedEventEnd": contentLoadedEnd,
-	"domComplete": domComplete, "loadEventStart": loadStart, "loadEventEnd": loadEnd,
+	"domLoading": domLoading, "unloadEventStart": unloadStart, "unloadEventEnd": unloadEnd, "domComplete": domComplete, "loadEventStart": loadStart, "loadEventEnd": loadEnd,
 }
 
 const (
@@ -40,8 +40,7 @@ const (
 )
 
 func decodeStick(form string) (Beacon, error) {
-	var numbers [parameters]float64
-	var known [parameters]bool
+	t := &times{}
 	navigation := ""
 	err := eachParameter(form, func(name, value string) {
 		if name == stickType {
@@ -51,17 +50,16 @@ func decodeStick(form string) (Beacon, error) {
 			return
 		}
 		if i, ok := stickNumbers[name[len(stickTiming):]]; ok {
-			numbers[i], known[i] = number(value)
-			known[i] = known[i] && (i == navStart || numbers[i] != 0) // of Level 1, 0 is what did not happen
+			t.take(i, value)
 		}
 	})
-	if err == nil && !known[navStart] {
+	if err == nil && !t.known[navStart] {
 		err = errors.New(stickTiming + "navigationStart is missing")
 	}
 	if err != nil {
 		return Beacon{}, err
 	}
-	b := Beacon{Format: djangoStatsd, Nav: navigationOf(&numbers, &known)}
-	b.Nav.Type = navigationTypes[navigation]
+	b := Beacon{Format: djangoStatsd}
+	b.navigated(t, navigation)
 	return b, nil
 }

@@ -38,7 +38,7 @@ func (x told) instead(t *testing.T) (script string) {
 				const entries = told.entries?.[type] || (type === 'paint' ? [{ name: 'first-contentful-paint', startTime: 50 }] : [])
 				if (entries.length) this.each({ getEntries: () => entries })
 			}
-			takeRecords () { return told.late?.[this.type] || [] }
+			takeRecords () { return told.late?.[this.type]?.splice(0) || [] }
 			disconnect () {}
 		}
 		`
@@ -107,9 +107,36 @@ func TestVitalsOfEntriesThatSeldomCome(t *testing.T) {
 	}
 }
 
-// Chromium in a program's hands fetches what it shall prerender, and runs none of it
-// before it is seen: the page says itself that it is prerendered.
-func TestAPrerenderedPageIsAViewOnceItIsSeen(t *testing.T) {
+func TestWhatComesLateIsOfTheViewInWhoseTimeItBegan(t *testing.T) {
+	s, b := newPages(t), newChromiumTab(t, chromium(t))
+	b.open(s.measured("/page", told{
+		Entries: map[string][]entry{
+			"paint":           {{"name": "first-contentful-paint", "startTime": 50}},
+			"soft-navigation": {{"name": "/soft", "startTime": 1000, "interactionId": 7, "paintTime": 1050}},
+		},
+		Late: map[string][]entry{
+			"layout-shift": {{"startTime": 900, "value": .02}, {"startTime": 1600, "value": .03}},
+			"event": {
+				{"name": "pointerdown", "startTime": 995, "interactionId": 7, "duration": 104, "processingStart": 996, "processingEnd": 997},
+				{"name": "click", "startTime": 1000, "interactionId": 7, "duration": 120, "processingStart": 1001, "processingEnd": 1080},
+				// What led to the soft navigation goes on after its start, and is not the next view's.
+				{"name": "pointercancel", "startTime": 1003, "interactionId": 7, "duration": 136, "processingStart": 1081, "processingEnd": 1082},
+				{"name": "click", "startTime": 1700, "interactionId": 14, "duration": 64, "processingStart": 1701, "processingEnd": 1702},
+			},
+		},
+	}.instead(t), ""))
+	b.open(s.URL + "/unmeasured")
+	for _, want := range []map[string]float64{{"TTFB": 20, "FCP": 50, "CLS": .02, "INP": 120}, {"FCP": 50, "CLS": .03, "INP": 64}} {
+		if diff := cmp.Diff(want, s.next().raw.Vitals); diff != "" {
+			t.Error(diff)
+		}
+	}
+	s.end(b)
+}
+
+// The times of the real one are what they are: this one's are such that it had loaded
+// before, and was painted after.
+func TestAPrerenderedPagesTimesCountFromItsActivation(t *testing.T) {
 	const prelude = `var prerendering = true
 		Object.defineProperty(document, 'prerendering', { get: () => prerendering })
 		`
@@ -118,7 +145,7 @@ func TestAPrerenderedPageIsAViewOnceItIsSeen(t *testing.T) {
 	b.open(never)
 	loaded(b)
 	b.open(s.measured("/page", prelude+told{Nav: entry{"activationStart": 40, "loadEventEnd": 30, "fetchStart": 10}}.instead(t), ""))
-	b.eval(`(prerendering = false, document.dispatchEvent(new Event('prerenderingchange', { bubbles: true })))`, nil)
+	b.eval(`(prerendering = false, document.dispatchEvent(new Event('prerenderingchange')))`, nil)
 	b.open(s.URL + "/unmeasured")
 	a := s.next() // the second page's; end would see one of the first
 	if a.Nav.Type != "prerender" || a.raw.Vitals["FCP"] != 10 || a.raw.Vitals["TTFB"] != 0 {

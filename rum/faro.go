@@ -14,6 +14,9 @@ type faroPayload struct {
 		Page struct {
 			URL string `json:"url"`
 		} `json:"page"`
+		K6 struct {
+			IsK6Browser bool `json:"isK6Browser"` // a load test holds it
+		} `json:"k6"`
 	} `json:"meta"`
 	Measurements []struct {
 		Type    string             `json:"type"`
@@ -48,7 +51,7 @@ func decodeFaro(body []byte) ([]Beacon, error) {
 	}
 	page := Beacon{Format: faro, Errors: Errors{Error: uint(len(p.Exceptions))}}
 	if p.Meta != nil {
-		page.URL = p.Meta.Page.URL
+		page.URL, page.Automated = p.Meta.Page.URL, p.Meta.K6.IsK6Browser
 	}
 	all := []Beacon{page}
 	for _, m := range p.Measurements {

@@ -26,6 +26,7 @@ func shop(reg prometheus.Registerer, sink rum.Sink) *rum.Handler {
 // ask sends a request to the handler.
 func ask(serve http.HandlerFunc, method, target, contentType, body string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
+	asBrowser(r)
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)
 	}
@@ -116,7 +117,7 @@ func TestEveryClientsBeaconReachesTheStores(t *testing.T) {
 func TestFarosExceptionsAreCountedByPage(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	ask(shop(reg, keys{}).ServeHTTP, "POST", "/collect", "application/json", faroBody)
-	if got := counted(t, reg, "rum_page_errors_total", "error", "cart"); got != 2 {
+	if got := counted(t, reg, "rum_page_errors_total", "desktop", "error", "cart"); got != 2 {
 		t.Errorf("%v errors, want 2", got)
 	}
 }
@@ -131,7 +132,8 @@ func TestDjangoStatsdsClientsAreTaken(t *testing.T) {
 		want                      map[string]float64
 	}{
 		{"stick by POST", "POST", "", stick, 200, map[string]float64{
-			"timing.responseStart": 212, "timing.domComplete": 1470, "timing.loadEventEnd": 1480, "calculated.network": 212, "calculated.rendering": 10, "navigation.type.reload": 1,
+			"timing.responseStart": 212, "timing.domLoading": 230, "timing.domComplete": 1470, "timing.loadEventEnd": 1480, "calculated.network": 212,
+			"calculated.app": 18, "calculated.dom": 1240, "calculated.rendering": 10, "navigation.type.reload": 1,
 		}},
 		{"boomerang by GET", "GET", "?client=boomerang&" + boomerangForm, "", 200, map[string]float64{
 			"timing.responseStart": 212, "timing.domInteractive": 700, "timing.domComplete": 1470, "timing.loadEventEnd": 1480,
@@ -310,7 +312,7 @@ func TestTooMuchInOneBeaconIsRefused(t *testing.T) {
 // FuzzBody sends rubbish in every format: nothing may panic, and no value may come
 // that can't be true.
 func FuzzBody(f *testing.F) {
-	for _, seed := range []string{boomerangForm, vitalsArray, faroBody, `{"csp-report":{}}`, "client=stick&window.performance.timing.navigationStart=1", "nt_nav_st=9e307&nt_load_end=-9e307", "[{\"name\":\"CLS\",\"value\":-0}]"} {
+	for _, seed := range []string{boomerangForm, vitalsArray, faroBody, detailed, `{"url":"/addon","nav":{"type":"soft-navigation"},"timings":[{"name":"a","value":1e308}]}`, `{"csp-report":{}}`, "client=stick&window.performance.timing.navigationStart=1", "nt_nav_st=9e307&nt_load_end=-9e307", "[{\"name\":\"CLS\",\"value\":-0}]"} {
 		f.Add(seed, true)
 		f.Add(seed, false)
 	}

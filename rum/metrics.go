@@ -16,7 +16,9 @@ type Metric struct {
 
 // Metrics lists the package's metrics, by name.
 func Metrics() []Metric {
-	all := []Metric{beaconsMetric, droppedMetric, lateMetric, phasesMetric, errorsMetric, networkMetric, violationsMetric}
+	all := []Metric{
+		beaconsMetric, botsMetric, droppedMetric, lateMetric, overflowMetric, phasesMetric, ratingsMetric, errorsMetric, networkMetric, violationsMetric, timingsMetric,
+	}
 	for _, v := range vitalBuckets {
 		all = append(all, Metric{v.name, v.help, vitalLabels})
 	}
@@ -26,8 +28,11 @@ func Metrics() []Metric {
 
 var (
 	beaconsMetric    = Metric{"rum_beacons_total", "Beacons received, by the format of the client and by what became of them. Of one that is refused the format is unknown.", []string{"format", "outcome"}}
+	botsMetric       = Metric{"rum_bot_beacons_total", "Beacons of programs, by what gives them away: that they say so to scripts, their name, or what their requests lack.", []string{"reason"}}
+	ratingsMetric    = Metric{"rum_web_vital_ratings_total", "Web vitals of people, good, needs_improvement or poor, by browser family and by the country that a proxy has told.", []string{"vital", "rating", "browser", "country"}}
+	overflowMetric   = Metric{"rum_series_overflow_total", "Values counted under page or country \"overflow\", for there were as many label sets as there may be.", []string{"metric"}}
 	lateMetric       = Metric{"rum_values_late_total", "Vitals told anew after the value before was counted.", nil}
-	errorsMetric     = Metric{"rum_page_errors_total", "What went wrong in pages: errors of scripts, rejections that nobody handled, what the content security policy kept from happening.", []string{"page", "kind"}}
+	errorsMetric     = Metric{"rum_page_errors_total", "What went wrong in pages: errors of scripts, rejections that nobody handled, what the content security policy kept from happening.", []string{"page", "kind", "device"}}
 	networkMetric    = Metric{"rum_network_errors_total", "Requests of browsers that came to nothing, as Network Error Logging tells: each report stands for as many as its sampling fraction says.", []string{"phase", "type"}}
 	violationsMetric = Metric{"rum_csp_violations_total", "Reports of what a content security policy has kept from happening, or would have.", []string{"directive", "disposition"}}
 	droppedMetric    = Metric{"rum_values_dropped_total", "Values in beacons that cannot be true, by metric and reason.", []string{"metric", "reason"}}
@@ -38,14 +43,15 @@ var (
 // instruments are the package's Prometheus metrics. Every label has a closed set
 // of values, so that no client can make a series.
 type instruments struct {
-	beacons, dropped            *prometheus.CounterVec
-	errors, network, violations *prometheus.CounterVec
-	late                        prometheus.Counter
-	phases                      *prometheus.HistogramVec
-	vitals                      map[string]*prometheus.HistogramVec
+	beacons, bots, dropped *prometheus.CounterVec
+	network, violations    *prometheus.CounterVec
+	late                   prometheus.Counter
+	errors, ratings        *capped[prometheus.Counter]
+	phases, timings        *capped[prometheus.Observer]
+	vitals                 map[string]*capped[prometheus.Observer]
 }
 
-// vitalHelp and the bucket edges: each vital's edges contain the limits of "good"
+// vitalBuckets are the bucket edges: each vital's edges contain the limits of "good"
 // and "poor", so that the shares of the ratings are exact. https://web.dev/articles/vitals
 var vitalBuckets = []struct {
 	vital, name, help string
@@ -58,25 +64,38 @@ var vitalBuckets = []struct {
 	{"ttfb", "rum_web_vital_ttfb_seconds", "Time to First Byte: good up to 0.8 s, poor above 1.8 s.", []float64{.025, .05, .1, .2, .4, .8, 1.2, 1.8, 3, 5, 10}},
 }
 
-func newInstruments(reg prometheus.Registerer) *instruments {
+// newInstruments returns instruments that make no more than most label sets of
+// histograms, and as many of counters.
+func newInstruments(reg prometheus.Registerer, most int) *instruments {
+	errors, ratings, overflows := counter(errorsMetric), counter(ratingsMetric), counter(overflowMetric)
+	phases := histogram(phasesMetric, []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30})
+	timings := histogram(timingsMetric, []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60})
+	histograms, counters := newBudget(most), newBudget(most)
 	m := &instruments{
-		beacons: counter(beaconsMetric),
-		dropped: counter(droppedMetric),
-		errors:  counter(errorsMetric), network: counter(networkMetric), violations: counter(violationsMetric),
-		late:   counter(lateMetric).WithLabelValues(),
-		phases: histogram(phasesMetric, []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}),
-		vitals: map[string]*prometheus.HistogramVec{},
+		beacons: counter(beaconsMetric), bots: counter(botsMetric), dropped: counter(droppedMetric),
+		network: counter(networkMetric), violations: counter(violationsMetric),
+		late:    counter(lateMetric).WithLabelValues(),
+		errors:  newCapped(errorsMetric, errors, "page", counters, overflows),
+		ratings: newCapped(ratingsMetric, ratings, "country", counters, overflows),
+		phases:  newCapped(phasesMetric, phases, "page", histograms, overflows),
+		timings: newCapped(timingsMetric, timings, "page", histograms, overflows),
+		vitals:  map[string]*capped[prometheus.Observer]{},
 	}
-	reg.MustRegister(m.beacons, m.dropped, m.phases, m.errors, m.network, m.violations, m.late)
+	reg.MustRegister(m.beacons, m.bots, m.dropped, phases, timings, errors, ratings, overflows, m.network, m.violations, m.late)
 	for _, format := range formats {
 		m.beacons.WithLabelValues(format, accepted)
 	}
 	for _, outcome := range []string{malformed, tooLarge, limited, foreign} {
 		m.beacons.WithLabelValues(unknown, outcome)
 	}
+	for _, reason := range []string{webdriver, byName, byShape} {
+		m.bots.WithLabelValues(reason)
+	}
 	for _, v := range vitalBuckets {
-		m.vitals[v.vital] = histogram(Metric{v.name, v.help, vitalLabels}, v.buckets)
-		reg.MustRegister(m.vitals[v.vital])
+		metric := Metric{v.name, v.help, vitalLabels}
+		vec := histogram(metric, v.buckets)
+		reg.MustRegister(vec)
+		m.vitals[v.vital] = newCapped(metric, vec, "page", histograms, overflows)
 	}
 	return m
 }
@@ -93,10 +112,13 @@ func histogram(m Metric, buckets []float64) *prometheus.HistogramVec {
 }
 
 // count counts what a beacon has beside samples.
-func (m *instruments) count(b Beacon, page string) {
-	for kind, n := range map[string]uint{"error": b.Errors.Error, "rejection": b.Errors.Rejection, "csp": b.Errors.CSP} {
-		if n > 0 {
-			m.errors.WithLabelValues(page, kind).Add(float64(min(n, maxErrors)))
+func (m *instruments) count(b *Beacon, from *origin) {
+	for _, e := range [...]struct {
+		kind string
+		n    uint
+	}{{"error", b.Errors.Error}, {"rejection", b.Errors.Rejection}, {"csp", b.Errors.CSP}} {
+		if e.n > 0 {
+			m.errors.with(from.page, e.kind, from.device).Add(float64(min(e.n, maxErrors)))
 		}
 	}
 	if n := b.Network; n != nil {
@@ -107,8 +129,9 @@ func (m *instruments) count(b Beacon, page string) {
 	}
 }
 
-// observe records one sample, with the trace of the page's response as exemplar.
-func (m *instruments) observe(s Sample, page, device, connection, trace string) {
+// observe records one sample, with the trace of the page's response as exemplar, and a
+// person's rating.
+func (m *instruments) observe(s Sample, from *origin) {
 	var o prometheus.Observer
 	value := s.Value / 1000
 	switch {
@@ -116,10 +139,18 @@ func (m *instruments) observe(s Sample, page, device, connection, trace string) 
 		value = s.Value
 		fallthrough
 	case s.Vital != "":
-		o = m.vitals[s.Vital].WithLabelValues(page, device, connection)
+		o = m.vitals[s.Vital].with(from.page, from.device, from.connection)
 	default:
-		o = m.phases.WithLabelValues(page, s.Phase, device)
+		o = m.phases.with(from.page, s.Phase, from.device)
 	}
+	observe(o, value, from.trace)
+	if rating := s.Rating(); rating != "" && from.device != bot {
+		m.ratings.with(s.Vital, rating, from.browser, from.country).Inc()
+	}
+}
+
+// observe records a value; trace, unless it is "", becomes its exemplar.
+func observe(o prometheus.Observer, value float64, trace string) {
 	if trace == "" {
 		o.Observe(value)
 		return

@@ -45,16 +45,27 @@ func NewNetworks(proxies []netip.Prefix) *Networks {
 }
 
 // Allow says whether the sender's network may send one more. Nobody on this host is
-// held up: that is a proxy which nobody has told us of.
+// held up: that is a proxy which nobody has told us of. Neither is a proxy that tells us
+// nobody: it has bounds of its own, as our site has, which hands beacons on to a relay.
 func (n *Networks) Allow(r *http.Request) bool {
 	if n == nil {
 		return true
 	}
 	address := n.sender(r)
-	if !address.IsValid() || address.IsLoopback() {
+	if !address.IsValid() || address.IsLoopback() || n.trusts(address) && r.Header.Get("X-Forwarded-For") == "" {
 		return true
 	}
 	return n.take(address, time.Now())
+}
+
+// FromProxy says whether one of the proxies hands the request on, whose word on the sender
+// is believed.
+func (n *Networks) FromProxy(r *http.Request) bool {
+	if n == nil {
+		return false
+	}
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	return err == nil && n.trusts(from.Addr().Unmap())
 }
 
 // Bound answers 429 for those that may not send, and hands others on.

@@ -42,10 +42,7 @@ type report struct {
 // decodeReports reads an array of reports, or one.
 func decodeReports(body []byte) ([]Beacon, error) {
 	var all []report
-	if body[0] != '[' {
-		body = append(append([]byte{'['}, body...), ']')
-	}
-	if err := json.Unmarshal(body, &all); err != nil {
+	if err := json.Unmarshal(array(body), &all); err != nil {
 		return nil, fmt.Errorf("not reports: %w", err)
 	}
 	if len(all) > maxValues {

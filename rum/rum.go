@@ -49,16 +49,65 @@ type Config struct {
 	// PageOf is the name of the page at a path, "" if there is none: clients other than
 	// rum.js know no names. nil knows none either.
 	PageOf func(path string) string
+	// Timings are the names that pages' scripts may time by rum.mark and rum.measure; others
+	// are counted as "other".
+	Timings []string
 	// Origins are those of other sites whose pages may send, as "https://shop.example".
 	Origins []string
 	// PerSecond is how many beacons are decoded a second at the most, and at once;
 	// 0 is 5,000.
 	PerSecond int
-	// Views gets each page view of the site's own script that was fetched; nil: nobody
-	// looks at single ones. It must not block.
+	// Views gets each page view of the site's own script, but for returns from the
+	// back/forward cache; nil: nobody looks at single ones. It must not block.
 	Views func(View)
-	// Networks bounds each sender's network; nil bounds none.
+	// Networks bounds each sender's network, and knows our proxies; nil bounds none, and knows none.
 	Networks *Networks
+	// CountryHeader is where a proxy of ours says the sender's country, as CF-IPCountry;
+	// "" is nowhere.
+	CountryHeader string
+	// Countries are told apart, by their ISO 3166-1 codes, as "de"; others are "other".
+	Countries []string
+	// MaxLabelSets is how many all histograms have together, and all counters; 0 is 2,000.
+	MaxLabelSets int
+	// Keys are the sets of keys in Graphite that others have made of beacons: DjangoKeys,
+	// BoomcatchKeys, or NoKeys alone; nil is DjangoKeys.
+	Keys []string
+	// BoomcatchPrefix goes before BoomcatchKeys, with a dot between them; "" is none.
+	BoomcatchPrefix string
+}
+
+// maxCountries that can be told apart: with seven families of browsers each makes 105 series.
+const maxCountries = 15
+
+// Check returns all that is wrong with c.
+func (c Config) Check() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	for _, p := range c.Pages {
+		if err := CheckPage(p); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	for _, country := range c.Countries {
+		if !isCountry(country) || country != strings.ToLower(country) {
+			fault("country %q: give ISO 3166-1's two letters, small, as de", country)
+		}
+	}
+	if len(c.Countries) > maxCountries {
+		fault("%d countries: %d are the most that can be told apart", len(c.Countries), maxCountries)
+	}
+	if len(c.Countries) > 0 && c.CountryHeader == "" {
+		fault("countries without a header in which a proxy says them, as CF-IPCountry")
+	}
+	for _, o := range c.Origins {
+		if u, err := url.Parse(o); err != nil || u.Host == "" || u.Scheme+"://"+u.Host != o {
+			fault("origin %q: give scheme and host alone, as https://shop.example", o)
+		}
+	}
+	if c.MaxLabelSets < 0 || c.PerSecond < 0 {
+		fault("label sets and beacons a second can't be negative")
+	}
+	return errors.Join(append(faults, checkTimings(c.Timings), checkKeys(c.Keys, c.BoomcatchPrefix))...)
 }
 
 // Handler takes beacons in all formats that it knows, by POST or, where the client
@@ -69,22 +118,25 @@ type Handler struct {
 	metrics *instruments
 	updates *updates
 	sink    Sink
+	legacy  []legacyKeys
 	limit   *rate.Limiter
 	log     *slog.Logger
 }
 
-// NewHandler returns a Handler whose metrics are registered on reg.
+// NewHandler returns a Handler whose metrics are registered on reg. It takes a cfg that
+// Check finds right.
 func NewHandler(cfg Config, reg prometheus.Registerer, sink Sink, log *slog.Logger) *Handler {
 	perSecond := cmp.Or(cfg.PerSecond, beaconsPerSecond)
 	h := &Handler{
 		cfg:     cfg,
 		pages:   map[string]bool{},
-		metrics: newInstruments(reg),
+		metrics: newInstruments(reg, cmp.Or(cfg.MaxLabelSets, maxLabelSets)),
+		legacy:  legacyOf(cfg),
 		sink:    sink,
 		limit:   rate.NewLimiter(rate.Limit(perSecond), perSecond),
 		log:     log,
 	}
-	h.updates = newUpdates(h.settled, h.metrics.late.Inc)
+	h.updates = newUpdates(func(u *update) { h.settled(u.sample, u.from) }, h.metrics.late.Inc)
 	for _, p := range cfg.Pages {
 		h.pages[p] = true
 	}
@@ -175,9 +227,16 @@ func (h *Handler) read(w http.ResponseWriter, r *http.Request, decode decoder) {
 		return
 	}
 	h.answer(w, beacons)
-	device := Device(r.UserAgent())
-	for _, b := range beacons {
-		h.record(b, h.page(b), device)
+	from := h.sender(r)
+	if slices.ContainsFunc(beacons, func(b Beacon) bool { return b.Automated }) {
+		from.bot = webdriver
+	}
+	if from.bot != "" {
+		from.device = bot
+		h.metrics.bots.WithLabelValues(from.bot).Inc()
+	}
+	for i := range beacons {
+		h.record(&beacons[i], from)
 	}
 }
 
@@ -206,7 +265,7 @@ func (h *Handler) refuse(w http.ResponseWriter, outcome string, status int, deta
 }
 
 // page is the name of a beacon's page, from the closed set.
-func (h *Handler) page(b Beacon) string {
+func (h *Handler) page(b *Beacon) string {
 	name := b.Page
 	if name == "" && h.cfg.PageOf != nil {
 		if u, err := url.Parse(b.URL); err == nil {
@@ -216,7 +275,7 @@ func (h *Handler) page(b Beacon) string {
 	if h.pages[name] {
 		return name
 	}
-	return "other"
+	return other
 }
 
 // ownPage says whether a beacon can come from one of our pages, whose scripts send
@@ -256,43 +315,40 @@ func (h *Handler) preflight(w http.ResponseWriter, r *http.Request) {
 }
 
 // record sends the beacon's values to both stores; what is not valid is counted.
-func (h *Handler) record(b Beacon, page, device string) {
-	if b.Automated {
-		device = bot
-	}
+func (h *Handler) record(b *Beacon, by sender) {
+	from := &origin{h.page(b), by.device, Connection(b.Connection), by.browser, by.country, b.Trace()}
 	samples, dropped := b.Samples()
 	for _, d := range dropped {
 		h.metrics.dropped.WithLabelValues(d.Metric, d.Reason).Inc()
 	}
-	kind := Connection(b.Connection)
 	for _, s := range samples {
-		one := update{sample: s, page: page, device: device, connection: kind, trace: b.Trace()}
+		if b.ID == "" {
+			h.settled(s, from)
+			continue
+		}
+		one := update{sample: s, from: from}
 		one.worst = b.Format == boomerang && s.Vital == "cls" // which it tells of the time since its beacon before
-		if b.ID != "" {
-			h.updates.put(b.ID, one)
-		} else {
-			h.settled(&one)
+		h.updates.put(b.ID, one)
+	}
+	if h.cfg.Views != nil {
+		if v, ok := b.view(from, samples); ok {
+			h.cfg.Views(v)
 		}
 	}
-	if h.cfg.Views != nil && b.Format == own && b.Nav != nil && b.Nav.ResponseStart > 0 {
-		h.cfg.Views(View{time.Now(), page, device, kind, NavigationType(b.Nav.Type), b.Trace(), samples, *b.Nav})
-	}
-	h.metrics.count(b, page)
-	if b.Extra {
+	h.timings(b, from)
+	h.metrics.count(b, from)
+	if b.Extra || from.device == bot {
 		return
 	}
-	for key, value := range b.Legacy() {
-		h.sink.Timing("window.performance."+key, value)
-	}
-	if b.Nav != nil {
-		h.sink.Count("window.performance.navigation.type."+NavigationType(b.Nav.Type), 1)
+	for _, keys := range h.legacy {
+		keys(b, h.sink)
 	}
 }
 
 // settled records a value that counts.
-func (h *Handler) settled(u *update) {
-	h.metrics.observe(u.sample, u.page, u.device, u.connection, u.trace)
-	h.sink.Timing("rum."+u.page+"."+u.sample.Key(), u.sample.Value)
+func (h *Handler) settled(s Sample, from *origin) {
+	h.metrics.observe(s, from)
+	h.sink.Timing(from.key(s.Key()), s.Value)
 }
 
 // refuse answers an error that says what is wanted.
@@ -300,32 +356,6 @@ func refuse(w http.ResponseWriter, status int, detail string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	json.NewEncoder(w).Encode(map[string]string{"detail": detail})
-}
-
-// bot is the device of programs. They are told by what they say of themselves.
-const bot = "bot"
-
-// Device is the class of a user agent: "bot", "tablet", "mobile" or "desktop".
-func Device(userAgent string) string {
-	ua := strings.ToLower(userAgent)
-	for _, class := range []struct {
-		name  string
-		words []string
-	}{
-		{bot, []string{"bot", "crawl", "spider", "headless", "lighthouse", "pingdom"}},
-		{"tablet", []string{"ipad", "tablet"}},
-		{"mobile", []string{"mobi", "iphone"}},
-	} {
-		for _, word := range class.words {
-			if strings.Contains(ua, word) {
-				return class.name
-			}
-		}
-	}
-	if strings.Contains(ua, "android") {
-		return "tablet" // phones say Mobile
-	}
-	return "desktop"
 }
 
 // connections are the Network Information API's effective types.
@@ -338,14 +368,14 @@ func Connection(effectiveType string) string {
 	if i := slices.Index(connections, effectiveType); i >= 0 {
 		return connections[i]
 	}
-	return "unknown"
+	return unknown
 }
 
 // NavigationType is one of the platform's types, "other" for any other word.
 func NavigationType(t string) string {
 	switch t {
-	case "navigate", "reload", "back_forward", "prerender", "back-forward-cache":
+	case "navigate", "reload", "back_forward", "prerender", "back-forward-cache", softNavigation:
 		return t
 	}
-	return "other"
+	return other
 }

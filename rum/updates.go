@@ -28,12 +28,26 @@ type updates struct {
 
 // update is a vital that waits, or has been counted.
 type update struct {
-	key                             uint64
-	at                              time.Time
-	done                            bool
-	sample                          Sample
-	worst                           bool // of all that are told, the greatest counts, not the last
-	page, device, connection, trace string
+	key    uint64
+	at     time.Time
+	done   bool
+	sample Sample
+	worst  bool // of all that are told, the greatest counts, not the last
+	from   *origin
+}
+
+// origin is where values come from: but for the trace, words from closed sets.
+type origin struct {
+	page, device, connection, browser, country string
+	trace                                      string // of the page's response, "" if it is not known
+}
+
+// key is where a value goes in Graphite. Those of programs are apart.
+func (o *origin) key(name string) string {
+	if o.device == bot {
+		return "rum.bot." + o.page + "." + name
+	}
+	return "rum." + o.page + "." + name
 }
 
 const (

@@ -9,17 +9,34 @@ type View struct {
 	Page, Device, Connection, Type string
 	Trace                          string // of the page's response; "" if it is not known
 	Samples                        []Sample
-	Nav                            Navigation
+	Nav                            Navigation // all 0 after a soft navigation, which fetches no page
+	ServerTiming                   []ServerTiming
+	Attribution                    Attribution
+	Timings                        []Timing
 }
 
-// good are the greatest values that are good: milliseconds, CLS without unit.
-// https://web.dev/articles/vitals
-var good = map[string]float64{"lcp": 2500, "inp": 200, "cls": .1, "fcp": 1800, "ttfb": 800}
+// view is what a beacon says of a page view; false if it says nothing of one that can be
+// looked at: of another client, or a return from the back/forward cache.
+func (b *Beacon) view(from *origin, samples []Sample) (View, bool) {
+	if b.Format != own || b.Nav == nil || b.Nav.ResponseStart <= 0 && b.Nav.Type != softNavigation {
+		return View{}, false
+	}
+	nav := *b.Nav
+	nav.Type, nav.Trace = "", "" // the client's words, however long
+	return View{
+		At: time.Now(), Page: from.page, Device: from.device, Connection: from.connection, Type: NavigationType(b.Nav.Type), Trace: from.trace, Samples: samples,
+		Nav: nav, ServerTiming: b.ServerTiming, Attribution: b.Attribution, Timings: b.Timings,
+	}, true
+}
+
+// softNavigation is the type of a view within a page, as the browser tells of it.
+// https://wicg.github.io/soft-navigations/
+const softNavigation = "soft-navigation"
 
 // NotGood are the vitals that are worse than good.
 func (v View) NotGood() (all []Sample) {
 	for _, s := range v.Samples {
-		if limit, ok := good[s.Vital]; ok && s.Value > limit {
+		if r := s.Rating(); r == needsImprovement || r == poor {
 			all = append(all, s)
 		}
 	}

@@ -1,9 +1,11 @@
 package rum
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // maxValues of one beacon.
@@ -22,10 +24,7 @@ type webVital struct {
 // decodeWebVitals reads one metric or an array of them.
 func decodeWebVitals(body []byte) ([]Beacon, error) {
 	var all []webVital
-	if body[0] != '[' {
-		body = append(append([]byte{'['}, body...), ']')
-	}
-	if err := json.Unmarshal(body, &all); err != nil {
+	if err := json.Unmarshal(array(body), &all); err != nil {
 		return nil, fmt.Errorf("not web-vitals: %w", err)
 	}
 	if len(all) > maxValues {
@@ -45,6 +44,14 @@ func decodeWebVitals(body []byte) ([]Beacon, error) {
 		}
 	}
 	return beacons, nil
+}
+
+// array is an array of JSON, made of its only element if there is no array.
+func array(body []byte) []byte {
+	if bytes.HasPrefix(body, []byte{'['}) {
+		return body
+	}
+	return slices.Concat([]byte{'['}, body, []byte{']'})
 }
 
 // set sets a vital by its name, in capitals; false if there is none.

@@ -47,8 +47,19 @@ type Config struct {
 	BeaconSample float64
 	// BeaconOrigins are other sites whose pages may send beacons, as https://shop.example.
 	BeaconOrigins []string
-	// Proxies are those before the site: their X-Forwarded-For is believed.
+	// BeaconTimings are the names of what pages' scripts may time by rum.mark and
+	// rum.measure; others are counted as "other".
+	BeaconTimings []string
+	// Proxies are those before the site: their X-Forwarded-For is believed, and their CountryHeader.
 	Proxies []netip.Prefix
+	// CountryHeader is where they say a sender's country, as CF-IPCountry; "" is nowhere.
+	CountryHeader string
+	// Countries are told apart in beacons, by ISO 3166-1's codes, as "de".
+	Countries []string
+	// BeaconKeys are the sets of keys that others have for beacons in Graphite, and
+	// BoomcatchPrefix is before boomcatch's: see rum.Config. For a relay in this process.
+	BeaconKeys      []string
+	BoomcatchPrefix string
 	// Prometheus is asked for dashboards and alerts when there is none in this
 	// process: http://host:9090. "" shows neither.
 	Prometheus string

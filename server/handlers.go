@@ -111,7 +111,7 @@ func (s *Server) operators() (http.Handler, error) {
 	if client != nil {
 		links = append(links, console.Link{Name: "Dashboards", Path: "/dashboards/"}, console.Link{Name: "Alerts", Path: "/alerts/"})
 	}
-	if s.views != nil {
+	if client != nil || s.views != nil {
 		links = append(links, console.Link{Name: "Page views", Path: "/views/"})
 	}
 	nav := ops.Navigation(links...)
@@ -120,15 +120,23 @@ func (s *Server) operators() (http.Handler, error) {
 		var h http.Handler
 		switch l.Path {
 		case "/dashboards/":
-			h = dashboards.New(client, frame, dashboards.Interval(s.scrapeInterval()))
+			h = dashboards.New(client, frame, dashboards.Interval(s.scrapeInterval()), dashboards.Traces(s.traceURL))
 		case "/alerts/":
 			h = alerts.New(client, frame)
 		default:
-			h = views.New(s.views, frame)
+			h = views.New(views.Config{Store: s.views, Prometheus: client, Pages: append(web.Pages(), "other", "overflow"), Sample: s.config.BeaconSample}, frame)
 		}
 		config.Parts = append(config.Parts, ops.Part{Link: l, Handler: h})
 	}
 	return ops.New(config), nil
+}
+
+// traceURL is where the page view of a trace is shown, "" if it is not kept here.
+func (s *Server) traceURL(trace string) string {
+	if !s.views.Has(trace) {
+		return ""
+	}
+	return "/views/trace/" + trace
 }
 
 // facts are what an operator wants to see first: where this process listens and
@@ -193,7 +201,7 @@ func (s *Server) pages() (http.Handler, error) {
 		Registry: s.registry, Faults: s.faults, Health: s.checks, Version: s.config.Version, Log: s.log, Debug: s.config.Debug, Drills: s.config.Drills,
 	}
 	if beacon != nil {
-		config.Script, config.Sample = rum.Script(), cmp.Or(s.config.BeaconSample, 1)
+		config.Scripts, config.Sample = rum.Scripts(), cmp.Or(s.config.BeaconSample, 1)
 		config.Recent = s.recent
 	}
 	return web.New(config)
@@ -208,9 +216,21 @@ func (s *Server) beacon() (http.Handler, error) {
 	if s.config.BeaconSample > 1 {
 		return nil, fmt.Errorf("--beacon-sample %v: it is a share, from 0 to 1", s.config.BeaconSample)
 	}
+	routes, err := rum.ParseRoutes(web.PageRoutes())
+	if err != nil {
+		return nil, err
+	}
 	networks := rum.NewNetworks(s.config.Proxies)
+	config := rum.Config{
+		Pages: web.Pages(), PageOf: routes.PageOf, Timings: s.config.BeaconTimings, Origins: s.config.BeaconOrigins, Networks: networks,
+		Countries: s.config.Countries, CountryHeader: s.config.CountryHeader, Keys: s.config.BeaconKeys, BoomcatchPrefix: s.config.BoomcatchPrefix,
+	}
+	if err := config.Check(); err != nil {
+		return nil, fmt.Errorf("beacons: %w", err)
+	}
 	if s.relay != nil {
-		s.beacons = rum.NewHandler(rum.Config{Pages: web.Pages(), PageOf: web.PageOf(), Origins: s.config.BeaconOrigins, Networks: networks, Views: s.views.Add}, s.relay.Registerer(), s.relay, s.log)
+		config.Views = s.views.Add
+		s.beacons = rum.NewHandler(config, s.relay.Registerer(), s.relay, s.log)
 		return s.beacons, nil
 	}
 	if s.config.Beacons == "" {
@@ -220,19 +240,22 @@ func (s *Server) beacon() (http.Handler, error) {
 	if err != nil || to.Host == "" {
 		return nil, fmt.Errorf("--beacons %q: want the relay's beacon address, as http://relay:9103", s.config.Beacons)
 	}
-	return networks.Bound(&httputil.ReverseProxy{
+	return networks.Bound(s.seen(config, &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(to)
 			r.Out.URL.Path = r.In.URL.Path // which tells the relay the client
 			// The relay needs to know nothing of who sent it, so no X-Forwarded-For either.
 			r.Out.Header.Del("Cookie")
 			r.Out.Header.Del("Authorization")
+			if header := s.config.CountryHeader; header != "" && !networks.FromProxy(r.In) {
+				r.Out.Header.Del(header) // the relay believes us
+			}
 		},
 		Transport: s.registry.Transport("relay", nil),
 		ErrorLog:  slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		// A relay that is down loses beacons, which it could not have kept, and nothing else.
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-	}), nil
+	})), nil
 }
 
 // sidecar is the relay's own listener: its pages, and the Prometheus query API.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -87,34 +88,69 @@ func TestALoopbackAddressIsNotToBeHadByAForeignName(t *testing.T) {
 
 func TestBeaconsAreHandedOnWithoutWhoSentThem(t *testing.T) {
 	t.Parallel()
+	const trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+	const sent = `{"page":"addon","vitals":{"LCP":3000},"nav":{"type":"navigate","responseStart":10,"trace":"` + trace + `"}}`
 	got := make(chan http.Header, 1)
 	relay := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		if r.URL.Path != "/rum" || string(body) != "{}" {
+		if len(body) == 2*maxBeacon {
+			w.WriteHeader(http.StatusRequestEntityTooLarge)
+			return
+		}
+		if r.URL.Path != "/rum" || string(body) != sent {
 			t.Errorf("the relay got %s %q", r.URL, body)
 		}
 		got <- r.Header
 		w.WriteHeader(http.StatusNoContent)
 	}))
 	defer relay.Close()
-	s := &Server{log: quiet(), registry: metrics.New(nil), config: Config{Beacons: relay.URL}}
+	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	s := &Server{log: quiet(), registry: metrics.New(nil), config: Config{Site: true, Beacons: relay.URL, Proxies: proxies, CountryHeader: "CF-IPCountry"}}
+	s.openViews(t.Context())
 	beacon, err := s.beacon()
 	if err != nil {
 		t.Fatal(err)
 	}
-	req := httptest.NewRequest(http.MethodPost, "/rum", strings.NewReader("{}"))
+	req := httptest.NewRequest(http.MethodPost, "/rum", strings.NewReader(sent))
 	req.Header.Set("User-Agent", "Firefox")
 	req.Header.Set("Sec-Fetch-Site", "same-origin")
 	req.Header.Set("Cookie", "who=me")
 	req.Header.Set("X-Forwarded-For", "192.0.2.1")
+	req.Header.Set("CF-IPCountry", "DE")
 	w := httptest.NewRecorder()
 	beacon.ServeHTTP(w, req)
 	if w.Code != http.StatusNoContent {
 		t.Fatalf("status %d", w.Code)
 	}
 	h := <-got
+	if h.Get("CF-IPCountry") != "" {
+		t.Errorf("the relay got %v of a sender that is no proxy", h)
+	}
 	if h.Get("User-Agent") != "Firefox" || h.Get("Sec-Fetch-Site") != "same-origin" || h.Get("Cookie") != "" || h.Get("X-Forwarded-For") != "" {
 		t.Errorf("the relay got %v", h)
+	}
+	req = httptest.NewRequest(http.MethodPost, "/rum", strings.NewReader(sent))
+	req.RemoteAddr = "10.0.0.1:1"
+	req.Header.Set("CF-IPCountry", "DE")
+	beacon.ServeHTTP(httptest.NewRecorder(), req)
+	if h := <-got; h.Get("CF-IPCountry") != "DE" {
+		t.Errorf("the relay got %v of a proxy", h)
+	}
+	if !s.views.Has(trace) {
+		t.Error("the page view is not kept here, where its request was served")
+	}
+	large := httptest.NewRecorder()
+	beacon.ServeHTTP(large, httptest.NewRequest(http.MethodPost, "/rum", strings.NewReader(strings.Repeat("x", 2*maxBeacon))))
+	if large.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("a beacon that is too large: status %d, want the relay's", large.Code)
+	}
+}
+
+func TestNamesOfTimingsAreChecked(t *testing.T) {
+	t.Parallel()
+	s := &Server{log: quiet(), registry: metrics.New(nil), config: Config{BeaconTimings: []string{"search", "Check out"}}}
+	if _, err := s.beacon(); err == nil || !strings.Contains(err.Error(), `timing "Check out"`) {
+		t.Errorf("the names are taken: %v", err)
 	}
 }
 

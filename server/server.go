@@ -76,7 +76,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger) (_ *Server, err erro
 		}
 	}()
 	for _, open := range []func(context.Context) error{
-		s.openFolder, s.openListeners, s.openRelay, s.openInstruments, s.openBackends, s.openSite, s.openTSDB,
+		s.openFolder, s.openListeners, s.openViews, s.openRelay, s.openInstruments, s.openBackends, s.openSite, s.openTSDB,
 	} {
 		if err := open(ctx); err != nil {
 			return nil, err
@@ -132,6 +132,19 @@ func (s *Server) relayAddress() string {
 // when its visitor leaves, at 20 pages a second three minutes later at the most.
 const recentRequests = 4096
 
+// percentiles of timers: statsd's own, and the one by which web vitals are judged.
+// https://web.dev/articles/vitals#core-web-vitals
+var percentiles = []float64{75, 90}
+
+// openViews keeps single page views, wherever else their beacons go.
+func (s *Server) openViews(context.Context) error {
+	if s.config.Site && s.config.BeaconSample >= 0 && (s.config.Relay != nil || s.config.Beacons != "") {
+		s.recent = metrics.NewRecent(recentRequests)
+		s.views = views.NewStore(s.recent)
+	}
+	return nil
+}
+
 // openRelay binds the sidecar's sockets, so that no statsd line of this process is lost.
 func (s *Server) openRelay(context.Context) error {
 	c := s.config.Relay
@@ -139,17 +152,13 @@ func (s *Server) openRelay(context.Context) error {
 		return nil
 	}
 	r, err := relay.New(relay.Config{
-		UDP: c.UDP, TCP: c.TCP, Flush: c.Flush, Graphite: s.config.graphite(),
+		UDP: c.UDP, TCP: c.TCP, Flush: c.Flush, Graphite: s.config.graphite(), Percentiles: percentiles,
 		Naming: relay.Naming{Modern: c.Prefix != "", Prefix: c.Prefix},
 	}, s.log)
 	if err != nil {
 		return err
 	}
 	s.relay = r
-	if s.config.Site && s.config.BeaconSample >= 0 {
-		s.recent = metrics.NewRecent(recentRequests)
-		s.views = views.NewStore(s.recent)
-	}
 	s.opened.pushPlain("relay", r.Close)
 	return nil
 }
@@ -171,6 +180,10 @@ func (s *Server) openInstruments(ctx context.Context) error {
 	}
 	s.registry = metrics.New(client)
 	exportLostPackets(s.registry, s.statsd)
+	s.registry.Gauge(metrics.Desc{
+		Name: "addons_build_info", Help: "1, with the version that runs: a change of it is a deploy.",
+		Labels: []metrics.Label{metrics.L("version"), metrics.L("revision")},
+	}).With(s.config.Version.Version, s.config.Version.Commit).Set(1)
 	s.checks = health.New(s.registry)
 	s.faults, err = fault.New(s.config.SentryDSN, s.config.Version.Version, s.registry, s.log)
 	if err != nil {

@@ -437,5 +437,16 @@ func (b *Bins) UnmarshalYAML(node *yaml.Node) error {
 // Relay.
 type Beacons struct {
 	Address string   `yaml:"address"` // "" is not at all
-	Pages   []string `yaml:"pages"`   // names that pages may have; others count as "other"
+	Pages   []string `yaml:"pages"`   // names that pages may have, beside those of the routes; others count as "other"
+	Routes  []string `yaml:"routes"`  // which page is at a path: "/addon/:addon/=addon"
+	Origins []string `yaml:"origins"` // other sites whose pages may send
+	Proxies []string `yaml:"proxies"` // networks of those that hand beacons on: their X-Forwarded-For is believed, and their CountryHeader
+
+	CountryHeader   string   `yaml:"country_header"`   // where they say a sender's country; "" is nowhere
+	Countries       []string `yaml:"countries"`        // that are told apart
+	Rate            int      `yaml:"rate"`             // beacons a second that are taken; 0 is 5,000
+	LabelSets       int      `yaml:"label_sets"`       // of all histograms together, and of all counters; 0 is 2,000
+	Keys            []string `yaml:"keys"`             // sets of keys that other servers have for beacons in Graphite
+	BoomcatchPrefix string   `yaml:"boomcatch_prefix"` // of boomcatch's keys
+	Timings []string `yaml:"timings"` // names of what pages' scripts may time; likewise
 }

@@ -117,6 +117,11 @@ func (c Config) withDefaults() (Config, error) {
 	c.ReceiveBuffer = cmp.Or(c.ReceiveBuffer, 8<<20)
 	c.TCPConns = cmp.Or(c.TCPConns, 1024)
 	c.TCPIdle = cmp.Or(c.TCPIdle, 5*time.Minute)
+	c.Beacons.Rate = cmp.Or(c.Beacons.Rate, 5000)
+	c.Beacons.LabelSets = cmp.Or(c.Beacons.LabelSets, 2000)
+	if c.Beacons.Keys == nil {
+		c.Beacons.Keys = []string{"django-statsd"}
+	}
 	var listen, prometheus, graphite error
 	c.Listen, listen = c.Listen.withDefaults()
 	c.Prometheus, prometheus = c.Prometheus.withDefaults()

@@ -126,14 +126,14 @@ func (rep *report) configure(cfg Config, o outcome) {
 
 // usual is what c would be if nothing were given to statsd-relay but
 // flush_interval, on which other defaults depend; it too has its default then.
-// What names pages have is for the program to say.
+// What names pages have, and where they are, is for the program to say.
 func (c Config) usual() Config {
 	plain, _ := Config{}.withDefaults() // which refuses neither
 	usual, _ := Config{Flush: c.Flush}.withDefaults()
 	usual.Flush = plain.Flush
 	usual.UDP, usual.TCP, usual.HTTP = "127.0.0.1:8125", "127.0.0.1:8125", "127.0.0.1:9102"
 	usual.Naming = Naming{}.filled()
-	usual.Beacons.Pages = c.Beacons.Pages
+	usual.Beacons.Pages, usual.Beacons.Routes = c.Beacons.Pages, c.Beacons.Routes
 	return usual
 }
 

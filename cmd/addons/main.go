@@ -91,13 +91,17 @@ type siteFlags struct {
 	Proxies []netip.Prefix `help:"Networks of proxies before the site, as 10.0.0.0/8, whose X-Forwarded-For is believed: beacons are bounded by who sends them." placeholder:"CIDR" env:"ADDONS_PROXIES"`
 	Sampled float64        `help:"Share of page views that send a beacon; 0: none, and none is taken." name:"beacon-sample" default:"1" env:"ADDONS_BEACON_SAMPLE"`
 	Origins []string       `help:"Other sites whose pages may send beacons, as https://shop.example." name:"beacon-origins" placeholder:"ORIGIN" env:"ADDONS_BEACON_ORIGINS"`
+	Timings []string       `help:"Names of what pages' scripts time by rum.mark and rum.measure; others count as \"other\"." name:"beacon-timings" placeholder:"NAME" env:"ADDONS_BEACON_TIMINGS"`
+	Country string         `help:"Header in which those proxies say a visitor's country, as CF-IPCountry. No address is looked up." name:"country-header" placeholder:"HEADER" env:"ADDONS_COUNTRY_HEADER"`
+	Known   []string       `help:"Countries that web vitals' ratings tell apart, as de,fr; others are \"other\"." name:"countries" placeholder:"CODE" env:"ADDONS_COUNTRIES"`
 	Debug   bool           `help:"Show at the foot of each page what it cost." env:"ADDONS_DEBUG"`
 	Drills  bool           `help:"Serve /__drill__/panic, which fails on purpose: to see that errors are counted, reported and alerted." env:"ADDONS_DRILLS"`
 }
 
 func (f siteFlags) apply(c *server.Config) {
 	c.Site, c.Public, c.BaseURL, c.Drain, c.Debug, c.Drills = true, f.Public, f.BaseURL, f.Drain, f.Debug, f.Drills
-	c.Proxies, c.BeaconOrigins, c.BeaconSample = f.Proxies, f.Origins, f.Sampled
+	c.Proxies, c.BeaconOrigins, c.BeaconTimings, c.BeaconSample = f.Proxies, f.Origins, f.Timings, f.Sampled
+	c.CountryHeader, c.Countries = f.Country, f.Known
 	if f.Sampled == 0 {
 		c.BeaconSample = -1
 	}
@@ -118,6 +122,8 @@ type up struct {
 	StatsdTCP    string        `help:"Address for statsd lines over TCP." name:"statsd-tcp" default:"127.0.0.1:8125" env:"ADDONS_STATSD_TCP"`
 	Graphite     string        `help:"Carbon's plaintext address, host:2003; none by default." env:"ADDONS_GRAPHITE"`
 	Prefix       string        `help:"Names in Graphite are PREFIX.counters.KEY.count, PREFIX.timers.KEY.mean…; without, statsd's legacy ones: stats.KEY, stats.timers.KEY.mean…" name:"graphite-prefix" env:"ADDONS_GRAPHITE_PREFIX"`
+	BeaconKeys   []string      `help:"Legacy keys of beacons in Graphite: django-statsd (window.performance.*), boomcatch (rt.*, navtiming.*), or none." name:"beacon-keys" default:"django-statsd" env:"ADDONS_BEACON_KEYS"`
+	Boomcatch    string        `help:"Prefix of boomcatch's keys." name:"boomcatch-prefix" placeholder:"PREFIX" env:"ADDONS_BOOMCATCH_PREFIX"`
 	Flush        time.Duration `help:"Time between flushes to Graphite." default:"10s" env:"ADDONS_FLUSH"`
 	Scrape       time.Duration `help:"Time between scrapes by the embedded Prometheus." default:"15s" env:"ADDONS_SCRAPE"`
 	Alertmanager string        `help:"Alertmanager that is told what fires, http://host:9093." env:"ADDONS_ALERTMANAGER"`
@@ -131,6 +137,7 @@ func (u up) Run(ctx context.Context, log *slog.Logger) error {
 	u.siteFlags.apply(&c)
 	c.Admin, c.Worker, c.Workers, c.Sample = u.Admin, true, u.Workers, u.Sample
 	c.Alertmanager, c.AlertWebhook = u.Alertmanager, u.AlertWebhook
+	c.BeaconKeys, c.BoomcatchPrefix = u.BeaconKeys, u.Boomcatch
 	c.Relay = &server.RelayConfig{UDP: u.StatsdUDP, TCP: u.StatsdTCP, HTTP: u.RelayHTTP, Flush: u.Flush, Graphite: u.Graphite, Prefix: u.Prefix, Scrape: u.Scrape}
 	return run(ctx, c, log)
 }

@@ -18,6 +18,7 @@ import (
 	"addons/dashboards/lint"
 	"addons/rum"
 	"addons/server"
+	"addons/server/views"
 	"addons/statsd-relay/tsdb/expr"
 )
 
@@ -49,14 +50,14 @@ func TestMETRICSmdIsTrue(t *testing.T) {
 // suffix of a classic histogram's series.
 var suffix = regexp.MustCompile(`_(bucket|count|sum)$`)
 
-// used are the metrics that dashboards and rules name, without a histogram's suffixes.
+// used are the metrics that dashboards, rules and the explorer name, without a histogram's suffixes.
 func used(t *testing.T) map[string]bool {
 	t.Helper()
 	report, err := lint.Check(dashboards.Files())
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := report.Metrics
+	names := append(report.Metrics, views.Metrics()...)
 	for _, e := range expressions(t) {
 		of, err := expr.Metrics(e)
 		if err != nil {
@@ -121,7 +122,7 @@ func TestDashboardsAndRulesNameOnlyWhatTheCodeEmits(t *testing.T) {
 	named := used(t)
 	for name := range named {
 		if !known[name] && !known[suffix.ReplaceAllString(name, "")] && !foreign.MatchString(name) {
-			t.Errorf("a panel or a rule asks for %s, which nothing emits", name)
+			t.Errorf("a panel, a rule or the explorer asks for %s, which nothing emits", name)
 		}
 	}
 	var idle []string

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"addons/rum"
@@ -20,9 +21,34 @@ type beaconServer struct {
 	server   *http.Server
 }
 
-func newBeaconServer(l net.Listener, pages []string, r *relay.Relay, log *slog.Logger) *beaconServer {
-	// Whoever sends is bounded by the site that hands the beacons on.
-	handler := rum.NewHandler(rum.Config{Pages: pages}, r.Registerer(), r, log)
+// beaconConfig is what the settings say of beacons. The error joins all faults.
+func beaconConfig(b relay.Beacons) (rum.Config, error) {
+	routes, err := rum.ParseRoutes(b.Routes)
+	c := rum.Config{
+		Pages: append(routes.Names(), b.Pages...), PageOf: routes.PageOf, Timings: b.Timings, Origins: b.Origins, Countries: b.Countries, CountryHeader: b.CountryHeader,
+		PerSecond: b.Rate, MaxLabelSets: b.LabelSets, Keys: b.Keys, BoomcatchPrefix: b.BoomcatchPrefix,
+	}
+	errs := []error{err}
+	var proxies []netip.Prefix
+	for _, text := range b.Proxies {
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("proxy %q: give a network, as 10.0.0.0/8", text))
+		}
+		proxies = append(proxies, p)
+	}
+	// A site that hands beacons on without naming proxies here has bounded whoever sends.
+	if len(proxies) > 0 {
+		c.Networks = rum.NewNetworks(proxies)
+	}
+	if err := errors.Join(append(errs, c.Check())...); err != nil {
+		return c, fmt.Errorf("statsd-relay: beacons: %w", err)
+	}
+	return c, nil
+}
+
+func newBeaconServer(l net.Listener, cfg rum.Config, r *relay.Relay, log *slog.Logger) *beaconServer {
+	handler := rum.NewHandler(cfg, r.Registerer(), r, log)
 	mux := http.NewServeMux()
 	for _, path := range rum.Paths {
 		mux.Handle(path, handler)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -26,7 +27,8 @@ func (c checkConfigCommand) run(out io.Writer, from source) error {
 	if err != nil {
 		return err
 	}
-	if err := cfg.Check(); err != nil {
+	_, err = beaconConfig(cfg.Beacons)
+	if err := errors.Join(cfg.Check(), err); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "%s is good\n", c.File)

@@ -4,18 +4,26 @@
 const kinds = { error: 'error', unhandledrejection: 'rejection', securitypolicyviolation: 'csp' }
 const most = 100 // a loop that fails for ever tells no more after that
 
-// errors starts to count for one page view, and returns a function that ends it.
-export function errors () {
-  const out = {}
-  const ended = new AbortController()
-  for (const type in kinds) {
-    const kind = kinds[type]
-    addEventListener(type, ({ disposition }) => {
-      if (disposition !== 'report') out[kind] = Math.min((out[kind] || 0) + 1, most)
-    }, { signal: ended.signal })
+let out, changed // undefined: no view is watched
+
+function count (kind) {
+  if (!out) return
+  out[kind] = Math.min((out[kind] || 0) + 1, most)
+  changed()
+}
+
+// error counts one that the page has handled itself. Of the error nothing is taken.
+export const error = () => count('error')
+
+// errors is the part of a view.
+export const errors = (view, told) => {
+  if (!changed) {
+    for (const type in kinds) addEventListener(type, ({ disposition }) => { if (disposition !== 'report') count(kinds[type]) })
   }
-  return () => {
-    ended.abort()
-    return out
+  const mine = out = {}
+  changed = told
+  return until => {
+    if (until) out = undefined
+    return { errors: mine }
   }
 }

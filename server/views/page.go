@@ -1,152 +1,124 @@
 package views
 
 import (
-	"bytes"
-	"cmp"
-	_ "embed"
+	"context"
 	"fmt"
-	"html/template"
 	"net/http"
 	"slices"
 	"strconv"
-	"time"
-
-	"addons/dashboards/console"
-	"addons/rum"
 )
 
-var (
-	//go:embed views.html
-	templates string
-	//go:embed views.css
-	style []byte
-)
+// maxKept views are listed on a page's page.
+const maxKept = 10
 
-// Handler shows a Store's page views.
-type Handler struct {
-	store   *Store
-	console *console.Console
-	style   console.Asset
-	pages   *template.Template
-	mux     *http.ServeMux
+// course is what a page's page shows of Prometheus's numbers.
+type course struct {
+	Measure measure
+	All     []measure
+	Points  []point
+	Plot    *plot
+	Steps   []step
+	Phases  []phase
+	Deploys []deploy
+	Compare *comparison
+	Heard   heard
+	Traced  []traced
 }
 
-// New returns the pages below the console's base.
-func New(s *Store, c *console.Console) *Handler {
-	h := &Handler{store: s, console: c, style: console.NewAsset(c.Base()+"assets/", "views.css", style), mux: http.NewServeMux()}
-	h.pages = template.Must(template.New("").Funcs(template.FuncMap{
-		"ms":    number,
-		"ago":   func(t time.Time) string { return time.Since(t).Round(time.Second).String() + " ago" },
-		"at":    func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-		"span":  millis,
-		"vital": vital,
-	}).Parse(templates))
-	h.mux.HandleFunc("GET "+c.Base()+"{$}", h.list)
-	h.mux.HandleFunc("GET "+c.Base()+"{number}", h.one)
-	h.mux.HandleFunc("GET "+c.Base()+"trace/{trace}", h.trace)
-	h.mux.Handle("GET "+h.style.Path, h.style)
-	for _, a := range c.Files() {
-		h.mux.Handle("GET "+a.Path, a)
-	}
-	return h
-}
-
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
-
-// number is milliseconds for people: below ten with a tenth.
-func number(ms float64) string {
-	if ms < 9.95 {
-		return strconv.FormatFloat(ms, 'f', 1, 64)
-	}
-	return strconv.FormatFloat(ms, 'f', 0, 64)
-}
-
-// shown is a vital of a view as the pages show it: its text, and a badge's class.
-type shown struct{ Text, Class string }
-
-// vital shows one; "–" if it was not measured.
-func vital(v *view, name string) shown {
-	value, ok := v.Vital(name)
-	if !ok {
-		return shown{"–", "dim"}
-	}
-	s := shown{Class: "badge ok", Text: fmt.Sprintf("%.0f ms", value)}
-	if name == "cls" {
-		s.Text = fmt.Sprintf("%.2f", value)
-	}
-	if slices.ContainsFunc(v.NotGood(), func(bad rum.Sample) bool { return bad.Vital == name }) {
-		s.Class = "badge bad"
-	}
-	return s
-}
-
-func (h *Handler) list(w http.ResponseWriter, r *http.Request) {
-	page := r.URL.Query().Get("page")
-	var pages []string
-	for _, v := range h.store.newest("") {
-		if !slices.Contains(pages, v.Page) {
-			pages = append(pages, v.Page)
-		}
-	}
-	slices.Sort(pages)
-	h.write(w, "list", "Page views", struct {
-		Base, Page string
-		Pages      []string
-		Views      []*view
-	}{h.console.Base(), page, pages, h.store.newest(page)})
-}
-
-func (h *Handler) one(w http.ResponseWriter, r *http.Request) {
-	number, err := strconv.Atoi(r.PathValue("number"))
-	h.show(w, r, number, "", err == nil)
-}
-
-// trace is where an exemplar's trace id leads.
-func (h *Handler) trace(w http.ResponseWriter, r *http.Request) {
-	h.show(w, r, -1, r.PathValue("trace"), true)
-}
-
-func (h *Handler) show(w http.ResponseWriter, r *http.Request, number int, trace string, ok bool) {
-	v := h.store.find(number, trace)
-	if v == nil || !ok {
-		http.Error(w, "this page view is not kept, or not any more", http.StatusNotFound)
+// page shows one page: how a vital of it went, before and after a deploy, and the views
+// that were slow.
+func (h *Handler) page(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("page")
+	if !slices.Contains(h.pages, name) {
+		h.missing(w, "There is no such page.")
 		return
 	}
-	works := slices.Clone(v.Request.Works)
-	slices.SortStableFunc(works, func(a, b work) int { return cmp.Compare(b.Total, a.Total) })
-	bars := v.waterfall()
-	end := 1.0
-	for _, b := range bars {
-		end = max(end, b.End)
-	}
-	var drawn []drawnBar
-	for _, b := range bars {
-		drawn = append(drawn, drawnBar{b, int(b.Start / end * chartWidth), max(2, int(b.Length()/end*chartWidth))})
-	}
-	h.write(w, "one", fmt.Sprintf("A view of %s", v.Page), struct {
-		Base  string
-		View  *view
-		Why   string
-		Bars  []drawnBar
-		Wide  int
-		Works []work
-	}{h.console.Base(), v, v.why(), drawn, chartWidth, works})
+	c := choose(r.URL.Query(), name)
+	win := newWindow(c.Span, h.now())
+	all, problem := h.course(r.Context(), c, win, r.URL.Query().Get("deploy"))
+	ofDevices, ofVitals, ofSpans := c.links()
+	h.write(w, http.StatusOK, "page", fmt.Sprintf("%s: %s", name, c.Vital.Short()), struct {
+		choice
+		course
+		Problem                error
+		Devices, Vitals, Spans []link
+		DeployLinks            []link
+		Views                  []*view
+	}{c, all, problem, ofDevices, ofVitals, ofSpans, all.links(c), h.store.slowest(c.Vital, c.among, maxKept)})
 }
 
-// chartWidth is a waterfall's, in the units of its pictures.
-const chartWidth = 600
-
-// drawnBar is a bar in its place.
-type drawnBar struct {
-	bar
-	X, Width int
+// course asks for all of it. What could not be asked is left out, and the error says why.
+func (h *Handler) course(ctx context.Context, c choice, w window, chosen string) (all course, _ error) {
+	n := h.numbers
+	all.Measure = measure{vital: c.Vital}
+	err := h.asked(ctx,
+		func(ctx context.Context) error {
+			of, err := n.measures(ctx, c.among, "", w.Length, w.Now)
+			all.All = of[group{}]
+			if i := slices.IndexFunc(all.All, func(m measure) bool { return m.vital == c.Vital }); i >= 0 {
+				all.Measure = all.All[i]
+			}
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			all.Points, err = n.course(ctx, c.Vital, c.among, w)
+			return err
+		},
+		func(ctx context.Context) error {
+			buckets, err := n.distribution(ctx, c.Vital, c.among, w)
+			all.Steps = steps(c.Vital, buckets)
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			all.Phases, err = n.phases(ctx, c.among, w)
+			return err
+		},
+		func(ctx context.Context) error {
+			served, told, err := n.served(ctx, c.Page, w.Length, w.Now)
+			all.Heard = heard{served * h.sample, told}
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			all.Traced, err = n.exemplars(ctx, c.Vital, c.among, w)
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			if all.Deploys, err = n.deploys(ctx, w); err != nil || len(all.Deploys) == 0 {
+				return err
+			}
+			i := len(all.Deploys) - 1
+			if asked := slices.IndexFunc(all.Deploys, func(d deploy) bool { return d.id() == chosen }); asked >= 0 {
+				i = asked
+			}
+			all.Compare, err = n.compare(ctx, c.among, all.Deploys, i, w)
+			return err
+		})
+	all.Plot = newPlot(c.Vital, all.Points, all.Deploys, w)
+	for i, t := range all.Traced {
+		all.Traced[i].Kept = h.store.Has(t.Trace) // a link must lead somewhere
+	}
+	return all, err
 }
 
-func (h *Handler) write(w http.ResponseWriter, name, title string, data any) {
-	var b bytes.Buffer
-	if err := h.pages.ExecuteTemplate(&b, name, data); err != nil {
-		http.Error(w, "this page is broken: "+err.Error(), http.StatusInternalServerError)
-		return
+// id is a deploy's in an address.
+func (d deploy) id() string { return strconv.FormatInt(d.At.Unix(), 10) }
+
+// links offer the other deploys.
+func (all course) links(c choice) (links []link) {
+	for _, d := range all.Deploys {
+		links = append(links, link{d.Version + ", " + moment(d.At), "?" + c.query() + "&deploy=" + d.id() + "#deploys", all.Compare != nil && d == all.Compare.deploy})
 	}
-	h.console.Write(w, http.StatusOK, console.Page{Title: title, Here: h.console.Base(), Styles: []string{h.style.Path}, Body: template.HTML(b.String())}) // made by html/template above
+	return links
+}
+
+// Bar is a phase's, beside the longest of all.
+func (all course) Bar(p phase) bar {
+	most := 0.0
+	for _, other := range all.Phases {
+		most = max(most, other.P75)
+	}
+	if most == 0 {
+		return bar{}
+	}
+	return bar{"info", 0, pct(100 * p.P75 / most)}
 }

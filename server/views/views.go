@@ -1,12 +1,14 @@
-// Package views leads from a slow page in a real browser to the query that made it
-// slow: it keeps single page views with what their requests have cost, and shows them to
-// operators. It keeps the last few hundred, in memory, and nothing of any visitor.
+// Package views leads from a slow page in real browsers to the query that made it slow.
+// What many browsers have told it asks of Prometheus: how each page does against the
+// limits of the web vitals, over time, before and after a deploy. Single page views it
+// keeps itself, with what their requests have cost: the last few hundred, in memory, and
+// nothing of any visitor. Where Prometheus can't be asked, the pages show the rest and say why.
 package views
 
 import (
-	"fmt"
+	"cmp"
+	"slices"
 	"sync"
-	"time"
 
 	"addons/rum"
 	"addons/server/metrics"
@@ -65,8 +67,12 @@ func (s *Store) Add(v rum.View) {
 	s.ring[s.last%kept] = &view{View: v, Number: s.last, Request: request}
 }
 
-// newest are the views that are kept, the newest first; of one page if it is named.
+// newest are the views that are kept, the newest first; of one page if it is named. A nil
+// Store has none.
 func (s *Store) newest(page string) (all []*view) {
+	if s == nil {
+		return nil
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for n := s.last; n > 0 && n > s.last-kept; n-- {
@@ -87,83 +93,20 @@ func (s *Store) find(number int, trace string) *view {
 	return nil
 }
 
-// bar is a line of a waterfall, in milliseconds.
-type bar struct {
-	Name       string
-	Start, End float64
-	Kind       string // "browser", "network", "server"
-}
+// Has says whether a view of the trace is kept: whether there is something to be seen at
+// its address.
+func (s *Store) Has(trace string) bool { return trace != "" && s.find(-1, trace) != nil }
 
-// Length is how long it took.
-func (b bar) Length() float64 { return b.End - b.Start }
-
-// waterfall are the phases of the navigation, with what the server did within them.
-func (v *view) waterfall() (bars []bar) {
-	n := v.Nav
-	add := func(kind, name string, start, end float64) {
-		if end > start && start >= 0 {
-			bars = append(bars, bar{name, start, end, kind})
-		}
-	}
-	add("network", "redirect", n.RedirectStart, n.RedirectEnd)
-	add("network", "DNS", n.DomainLookupStart, n.DomainLookupEnd)
-	add("network", "connect", n.ConnectStart, n.ConnectEnd)
-	add("network", "request", n.RequestStart, n.ResponseStart)
-	if v.Known() {
-		took := millis(v.Request.Took)
-		// Half of what the request took beyond the server's work is its way there.
-		start := max(n.RequestStart, n.ResponseStart-took-(n.ResponseStart-n.RequestStart-took)/2)
-		add("server", "the server's work", start, start+took)
-	}
-	add("network", "response", n.ResponseStart, n.ResponseEnd)
-	add("browser", "until interactive", n.ResponseEnd, n.DOMInteractive)
-	add("browser", "DOMContentLoaded", n.DOMContentLoadedEventStart, n.DOMContentLoadedEventEnd)
-	add("browser", "until complete", n.DOMInteractive, n.DOMComplete)
-	add("browser", "load event", n.LoadEventStart, n.LoadEventEnd)
-	for _, paint := range []string{"fcp", "lcp"} {
-		if at, ok := v.Vital(paint); ok {
-			bars = append(bars, bar{map[string]string{"fcp": "first contentful paint", "lcp": "largest contentful paint"}[paint], 0, at, "browser"})
-		}
-	}
-	return bars
-}
-
-// work is a kind of work of a request.
-type work = metrics.Work
-
-func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
-// why says in a line what made the view slow, as far as the numbers tell.
-func (v *view) why() string {
-	if len(v.NotGood()) == 0 {
-		return "All vitals are good."
-	}
-	total, _ := v.Vital("lcp")
-	total = max(total, v.Nav.LoadEventEnd, v.Nav.ResponseEnd)
-	wait := v.Nav.ResponseStart - v.Nav.RequestStart
-	switch {
-	case wait < total/2 && v.Nav.ResponseEnd < total/2:
-		return fmt.Sprintf("Most of the time passed in the browser: the response was there after %.0f ms of %.0f.", v.Nav.ResponseEnd, total)
-	case !v.Known():
-		return fmt.Sprintf("%.0f ms passed before the first byte; the request is not among the last that this process served.", v.Nav.ResponseStart)
-	case v.Request.Took.Seconds()*1000 < wait/2:
-		return fmt.Sprintf("%.0f ms passed between request and first byte, of which the server worked %.0f: the network is slow, or a proxy.", wait, millis(v.Request.Took))
-	}
-	if w := longest(v.Request.Works); w != nil && w.Total > v.Request.Took/3 {
-		calls := "one call"
-		if w.Count > 1 {
-			calls = fmt.Sprint(w.Count, " calls")
-		}
-		return fmt.Sprintf("The server worked %.0f ms, of which %s took %.0f in %s.", millis(v.Request.Took), w.Name, millis(w.Total), calls)
-	}
-	return fmt.Sprintf("The server worked %.0f ms, mostly without waiting for a query.", millis(v.Request.Took))
-}
-
-func longest(works []metrics.Work) (most *metrics.Work) {
-	for i := range works {
-		if most == nil || works[i].Total > most.Total {
-			most = &works[i]
-		}
-	}
-	return most
+// slowest are the views with the highest values of a vital, at most n.
+func (s *Store) slowest(v vital, a among, n int) []*view {
+	all := slices.DeleteFunc(s.newest(a.Page), func(one *view) bool {
+		_, measured := one.Vital(v.Name)
+		return !measured || a.Device != "" && one.Device != a.Device || a.Device == "" && one.Device == bot
+	})
+	slices.SortStableFunc(all, func(a, b *view) int {
+		x, _ := a.Vital(v.Name)
+		y, _ := b.Vital(v.Name)
+		return cmp.Compare(y, x)
+	})
+	return all[:min(len(all), n)]
 }

@@ -40,9 +40,9 @@ type asset struct {
 	gzip   []byte
 }
 
-// buildAssets prepares what is embedded, and the browser's measuring script if
-// there is one: that keeps its own name, which its integrity hash goes with.
-func buildAssets(script rum.Asset) (*assets, error) {
+// buildAssets prepares what is embedded, and the builds of the browser's measuring
+// script if there are any: they keep their own names, which their integrity hashes go with.
+func buildAssets(scripts []rum.Asset) (*assets, error) {
 	a := &assets{byName: map[string]*asset{}, urls: map[string]string{}}
 	files, err := assetFiles.ReadDir("assets")
 	if err != nil {
@@ -62,10 +62,12 @@ func buildAssets(script rum.Asset) (*assets, error) {
 			return nil, err
 		}
 	}
-	if script.Name == "" {
-		return a, nil
+	for _, s := range scripts {
+		if err := a.add(s.Plain, s.Name, s.Body); err != nil {
+			return nil, err
+		}
 	}
-	return a, a.add("rum.js", script.Name, script.Body)
+	return a, nil
 }
 
 func (a *assets) add(plain, hashed string, body []byte) error {
@@ -84,6 +86,7 @@ func (a *assets) add(plain, hashed string, body []byte) error {
 var assetKinds = map[string]string{
 	".css": "text/css; charset=utf-8",
 	".js":  "text/javascript; charset=utf-8",
+	".mjs": "text/javascript; charset=utf-8", // of no other type would a browser run a module
 	".svg": "image/svg+xml",
 }
 

@@ -88,8 +88,8 @@ func start(t testing.TB, imports []store.Import, options ...func(*web.Config)) *
 	must(p.site.Reindex(ctx, nil))
 	c := web.Config{
 		Site: p.site, Update: update.New(p.db, memory, "https://addons.example", p.reg),
-		Beacon: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.beacons++; w.WriteHeader(http.StatusNoContent) }),
-		Script: rum.Script(), Sample: 1, BaseURL: "https://addons.example", Registry: p.reg, Faults: p.faults, Health: p.health,
+		Beacon:  http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.beacons++; w.WriteHeader(http.StatusNoContent) }),
+		Scripts: rum.Scripts(), Sample: 1, BaseURL: "https://addons.example", Registry: p.reg, Faults: p.faults, Health: p.health,
 		Version: health.Version{Source: "https://example.org/source", Version: "1.2.3", Commit: "abc", Build: "https://example.org/build"},
 		Log:     log,
 	}

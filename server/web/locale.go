@@ -9,6 +9,7 @@ import (
 	"github.com/gin-gonic/gin"
 	"golang.org/x/text/language"
 
+	"addons/rum"
 	"addons/server/catalog"
 )
 
@@ -152,7 +153,7 @@ func (w *Web) elsewhere(c *gin.Context) error {
 // leads says whether a path is a page's.
 func (w *Web) leads(path string) bool {
 	for _, e := range w.table {
-		if e.takes(path) {
+		if rum.Fits(e.pattern, path) {
 			first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 			return !strings.HasPrefix(e.pattern, "/:locale/") || knownLocale(first)
 		}

@@ -3,7 +3,6 @@ package web
 import (
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/gin-gonic/gin"
 
@@ -107,35 +106,13 @@ func Pages() []string {
 	return append(names, errorPage)
 }
 
-// PageOf returns what tells the name of the page at a path, "" for what is none.
-func PageOf() func(path string) string {
-	routes := (&Web{}).pageRoutes()
-	return func(path string) string {
-		for _, r := range routes {
-			if r.page != "" && r.takes(path) {
-				return r.page
-			}
-		}
-		return ""
-	}
-}
-
-// takes says whether a path fits a route's pattern, as gin matches it.
-func (r route) takes(path string) bool {
-	pattern, parts := strings.Split(r.pattern, "/"), strings.Split(path, "/")
-	for i, p := range pattern {
-		switch {
-		case strings.HasPrefix(p, "*"):
-			return len(parts) > i
-		case i >= len(parts):
-			return false
-		case strings.HasPrefix(p, ":"):
-			if parts[i] == "" {
-				return false
-			}
-		case p != parts[i]:
-			return false
+// PageRoutes are the routes that have pages, as a relay of its own is given them.
+func PageRoutes() []string {
+	var all []string
+	for _, r := range (&Web{}).pageRoutes() {
+		if r.page != "" {
+			all = append(all, r.pattern+"="+r.page)
 		}
 	}
-	return len(parts) == len(pattern)
+	return all
 }

@@ -28,7 +28,7 @@ type Config struct {
 	Site     *site.Site
 	Update   *update.Service
 	Beacon   http.Handler    // takes what the browsers measured, at /rum; nil: not measured
-	Script   rum.Asset       // the browser's side of Beacon; without a name, pages carry none
+	Scripts  []rum.Asset     // the browser's side of Beacon: the first is what pages carry; nil: they carry none
 	Sample   float64         // share of page views that send
 	Recent   *metrics.Recent // keeps what pages have cost; nil: nobody looks
 	BaseURL  string          // scheme and host that the world sees, no slash at the end
@@ -75,7 +75,7 @@ func New(c Config) (http.Handler, error) {
 	w := &Web{Config: c, meter: newMeter(c.Registry)}
 	w.headers = w.securityHeaders(base.Scheme == "https")
 	w.dataHeaders = ofData(w.headers)
-	if w.assets, err = buildAssets(c.Script); err != nil {
+	if w.assets, err = buildAssets(c.Scripts); err != nil {
 		return nil, err
 	}
 	if w.templates, err = parseTemplates(w); err != nil {
@@ -91,7 +91,10 @@ func New(c Config) (http.Handler, error) {
 }
 
 // Measured says whether pages carry the script that measures them.
-func (w *Web) Measured() bool { return w.Beacon != nil && w.Script.Name != "" }
+func (w *Web) Measured() bool { return w.Beacon != nil && len(w.Scripts) > 0 }
+
+// Script is that one.
+func (w *Web) Script() rum.Asset { return w.Scripts[0] }
 
 // engine registers the table with gin. What gin would answer by itself (a
 // missing slash, no route, a wrong method) goes through the same middleware as

@@ -3,8 +3,11 @@ package web_test
 import (
 	"compress/gzip"
 	"context"
+	"crypto/sha512"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"html"
 	"image/color"
 	"io"
 	"net/http"
@@ -18,6 +21,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"addons/rum"
 	"addons/server/metrics"
 	"addons/server/store"
 	"addons/server/web"
@@ -581,9 +585,33 @@ func TestPagesThatCarryTheScriptAreCounted(t *testing.T) {
 	}
 }
 
+func TestEachBuildOfTheScriptIsServedForEver(t *testing.T) {
+	t.Parallel()
+	p := start(t, nightReader())
+	for _, script := range rum.Scripts() {
+		r := p.get("/static/"+script.Name, "Accept-Encoding", "identity")
+		body := text(t, r)
+		if r.StatusCode != 200 || body != string(script.Body) || r.Header.Get("Content-Type") != "text/javascript; charset=utf-8" || !strings.Contains(r.Header.Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: status %d, %d bytes of %s, %s", script.Name, r.StatusCode, len(body), r.Header.Get("Content-Type"), r.Header.Get("Cache-Control"))
+		}
+		sum := sha512.Sum384([]byte(body))
+		if want := "sha384-" + base64.StdEncoding.EncodeToString(sum[:]); script.Integrity != want {
+			t.Errorf("%s has the integrity %s, want %s", script.Plain, script.Integrity, want)
+		}
+	}
+	script := rum.Script()
+	if page := html.UnescapeString(text(t, p.get("/en-US/firefox/"))); !strings.Contains(page, `<script src="/static/`+script.Name+`" integrity="`+script.Integrity+`"`) {
+		t.Errorf("the page does not carry %s with its integrity", script.Name)
+	}
+}
+
 func TestAPageIsFoundByItsPath(t *testing.T) {
 	t.Parallel()
-	of := web.PageOf()
+	routes, err := rum.ParseRoutes(web.PageRoutes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	of := routes.PageOf
 	for path, want := range map[string]string{
 		"/en-US/firefox/": "home", "/de/android/search/": "search", "/fr/firefox/addon/night-reader/": "addon",
 		"/fr/firefox/addon/night-reader/versions/": "versions", "/fr/firefox/addon//": "", "/": "", "": "", "/api/v5/addons/search/": "", "x": "",

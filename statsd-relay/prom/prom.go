@@ -91,6 +91,17 @@ func (c *Client) LabelValues(ctx context.Context, label string, matches []string
 	return out, nil
 }
 
+// Exemplars returns those of the series that an expression asks for.
+func (c *Client) Exemplars(ctx context.Context, expr string, start, end time.Time) ([]v1.ExemplarQueryResult, error) {
+	ctx, cancel := context.WithTimeout(ctx, Timeout)
+	defer cancel()
+	all, err := c.api.QueryExemplars(ctx, expr, start, end)
+	if err != nil {
+		return nil, fmt.Errorf("exemplars of %s: %w", expr, err)
+	}
+	return all, nil
+}
+
 // Rules returns the groups of alerting and recording rules with their state.
 func (c *Client) Rules(ctx context.Context) ([]v1.RuleGroup, error) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)

@@ -55,6 +55,7 @@ func (db *DB) prepareScraper() error {
 		HTTPClientOptions:        []promconfig.HTTPClientOption{promconfig.WithDialContextFunc(db.pipes.Dial)},
 		DiscoveryReloadOnStartup: true,
 		ScrapeOnShutdown:         true,
+		ParseST:                  true, // see openStore
 		FeatureRegistry:          db.features,
 	}, quiet(db.log), nil, nil, db.commits, own)
 	if err != nil {

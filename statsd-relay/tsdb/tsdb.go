@@ -132,6 +132,9 @@ func openStore(c Config, log *slog.Logger, reg prometheus.Registerer) (*promtsdb
 	o.MaxBytes = maxBytes
 	o.EnableExemplarStorage = true
 	o.MaxExemplars = maxExemplars
+	// A series is zero when it begins. Without a sample that says so, increase() leaves
+	// out what was counted before its first scrape: of a page that is seldom seen, most.
+	o.EnableSTAsZeroSample = true
 	// The largest block is a tenth of what is kept, at least the smallest block:
 	// Prometheus's own rule.
 	o.MaxBlockDuration = max(o.MinBlockDuration, o.RetentionDuration/10)

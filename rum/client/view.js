@@ -1,0 +1,72 @@
+// The life of page views: when one begins and ends, and how it is told of.
+//
+// A view is { since, type, soft, name }: when it began (0, or a time since the page's
+// navigation), its type if it is not that of the navigation entry, and of a soft
+// navigation the browser's entry, and what tells the server which page it is.
+//
+// A part is a function of a view and of `changed`, to be called when it has more to
+// tell. It returns a function that reads it: an object whose members go into the
+// beacon. What that is given is when the view has ended, in the page's time; while the
+// view goes on it is given nothing.
+
+// calm is how long (ms) changes wait for others, so that a beacon is not written anew
+// for each of them.
+const calm = 1000
+
+// start watches the page's views, and tells of a share of them. It returns what begins
+// a view that it can't see begin, undefined if nothing may be told.
+export function start ({ beacon, page, sample = 1 }, ...parts) {
+  if (!beacon || !navigator.sendBeacon || navigator.globalPrivacyControl || navigator.doNotTrack === '1') return
+  let end // of the view that is watched; undefined if none is
+  let name = { page }
+
+  const begin = view => {
+    end?.(view.since)
+    name = view.name || name
+    if (Math.random() >= sample) return
+    let timer, kept, over
+    const changed = () => { if (self.fetchLater && !over) timer ||= setTimeout(() => { timer = 0; keep(tell()) }, calm) }
+    const reads = parts.map(part => part(view, changed))
+    const tell = until => JSON.stringify(Object.assign({
+      connection: navigator.connection?.effectiveType,
+      automated: navigator.webdriver
+    }, name, ...reads.map(read => read(until))))
+
+    // keep has the browser send body should the page end without a word, as in a crash.
+    // Browsers without fetchLater, or with too much to send later already, do not.
+    const keep = (body, options) => {
+      const next = new AbortController()
+      try {
+        fetchLater(beacon, { method: 'POST', body, signal: next.signal, ...options })
+      } catch { return }
+      kept?.abort()
+      kept = next
+      return true
+    }
+
+    end = until => {
+      end = undefined
+      over = true
+      clearTimeout(timer)
+      const body = tell(until)
+      // It is refused while too much waits to be sent.
+      if (navigator.sendBeacon(beacon, body)) kept?.abort()
+      else if (!keep(body, { activateAfter: 0 })) fetch(beacon, { method: 'POST', body, keepalive: true }).catch(() => {})
+    }
+    changed()
+    addEventListener('load', changed, { once: true })
+  }
+
+  // Hidden is the last state that a phone is sure to tell; Safari tells pagehide
+  // alone at times, and at pagehide a page is not hidden yet.
+  const leave = () => end?.(Infinity)
+  addEventListener('visibilitychange', () => { if (document.hidden) leave() }, true)
+  addEventListener('pagehide', leave, true)
+  addEventListener('pageshow', e => { if (e.persisted) begin({ since: e.timeStamp, type: 'back-forward-cache' }) }, true)
+
+  // A prerendered page is a view once somebody sees it, and may never be one.
+  const first = () => begin({ since: 0 })
+  if (document.prerendering) document.addEventListener('prerenderingchange', first)
+  else first()
+  return begin
+}
