@@ -448,5 +448,5 @@ type Beacons struct {
 	LabelSets       int      `yaml:"label_sets"`       // of all histograms together, and of all counters; 0 is 2,000
 	Keys            []string `yaml:"keys"`             // sets of keys that other servers have for beacons in Graphite
 	BoomcatchPrefix string   `yaml:"boomcatch_prefix"` // of boomcatch's keys
-	Timings []string `yaml:"timings"` // names of what pages' scripts may time; likewise
+	Timings         []string `yaml:"timings"`          // names of what pages' scripts may time; likewise
 }

@@ -175,10 +175,12 @@ func (f *filter) pick() string {
 }
 
 // walk goes along the sort's index and asks each add-on whether it is in the lists.
+// It counts, because MariaDB makes a join of EXISTS, which begins with the list and
+// sorts all of it.
 func (f *filter) walk() string {
 	where := strings.Join(f.own, " AND ")
 	for _, l := range f.lists {
-		where += " AND EXISTS (SELECT 1" + l + " AND x.addon_id = a.id)"
+		where += " AND (SELECT COUNT(*)" + l + " AND x.addon_id = a.id) > 0"
 	}
 	return " FROM addons a WHERE " + where
 }

@@ -242,6 +242,9 @@ func filler(i int) Import {
 			in.Ratings = append(in.Ratings, catalog.Rating{ID: id*10 + int64(k), Score: k + 1, UserName: fmt.Sprint(k)})
 		}
 	}
+	if i%10 == 1 {
+		in.Addon.Tags, in.Addon.Categories = []string{"tenth"}, map[string][]string{"firefox": {"bookmarks"}}
+	}
 	for k := range int64(3) {
 		in.Versions = append(in.Versions, &catalog.Version{
 			ID: id*10 + k, Number: fmt.Sprint(k + 1), Compatibility: []catalog.Compat{{App: "firefox", Min: "100"}},
@@ -316,7 +319,8 @@ func filters() []Browse {
 	return []Browse{
 		{}, {App: "firefox"}, {Promoted: true}, {Text: "a"}, {Author: "p1"},
 		{Category: "tabs"}, {Category: "privacy-security"}, {Category: "tabs", App: "firefox"}, {Category: "privacy-security", App: "firefox"},
-		{Tag: "often"}, {Tag: "t"},
+		{Category: "bookmarks"}, {Category: "bookmarks", App: "firefox"},
+		{Tag: "often"}, {Tag: "t"}, {Tag: "tenth"},
 	}
 }
 

@@ -503,6 +503,20 @@ func TestADownloadIsAPackageThatFirefoxInstalls(t *testing.T) {
 	}
 }
 
+func TestADownloadThatIsStoredNowhereSaysSo(t *testing.T) {
+	t.Parallel()
+	p := start(t, nil)
+	in := nightReader()[0] // whose bytes are not put anywhere
+	in.Addon.Icon, in.Addon.Previews = "", nil
+	if _, err := p.db.Save(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	r := p.get(fmt.Sprintf("/firefox/downloads/file/%d/x.xpi", p.addon("night-reader").Current.File.ID))
+	if body := text(t, r); r.StatusCode != http.StatusNotFound || !strings.Contains(body, "does not store it") {
+		t.Errorf("status %d: %s", r.StatusCode, body)
+	}
+}
+
 func TestOnlyImagesAreMedia(t *testing.T) {
 	t.Parallel()
 	p := start(t, nil)
