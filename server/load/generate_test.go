@@ -283,8 +283,8 @@ func TestGenerateRefusesWhatItCannotDo(t *testing.T) {
 	}
 }
 
-// killGeneration is four transactions.
-var killGeneration = load.Generation{Seed: 11, Count: 6500, Packages: 2}
+// killGeneration is three transactions.
+var killGeneration = load.Generation{Seed: 11, Count: 4500, Packages: 2}
 
 // TestAKilledGenerationEndsWithTheSameRows kills it with -9 after some transactions,
 // calls it off in the middle of another, and lets it end.
