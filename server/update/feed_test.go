@@ -37,7 +37,10 @@ func follow(t *testing.T, db *memory) *following {
 		f.s.Run(ctx)
 	}()
 	f.stop = func() { stop(); <-done }
-	synctest.Wait() // until it rests between two rounds
+	// Half a second after a round, as all that the tests do then: at its instant, what they
+	// change would come to some rounds in two parts.
+	time.Sleep(update.Behind / 10)
+	synctest.Wait()
 	return f
 }
 
