@@ -93,3 +93,20 @@ func TestTenThousandNetworksTakeNoMemory(t *testing.T) {
 	}
 	runtime.KeepAlive(n)
 }
+
+func TestWhoIsLateAtTheLockGetsNoMore(t *testing.T) {
+	n := NewNetworks(nil)
+	address, now := netip.MustParseAddr("192.0.2.1"), time.Now().Add(time.Minute)
+	for n.take(address, now) {
+	}
+	if n.take(address, now.Add(-time.Millisecond)) {
+		t.Error("a beacon is taken, for its time is before that of one that was refused")
+	}
+}
+
+func TestAHopMayHaveAPort(t *testing.T) {
+	n := NewNetworks([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")})
+	if got := n.sender(from("10.0.0.1:80", "198.51.100.7:4711")); got != netip.MustParseAddr("198.51.100.7") {
+		t.Errorf("the sender is %v", got)
+	}
+}

@@ -298,6 +298,7 @@ func (h *Handler) allowed(r *http.Request) bool {
 // shareWith has the browser let the sender's page see the answer.
 func (h *Handler) shareWith(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+	w.Header().Set("Access-Control-Allow-Credentials", "true") // sendBeacon always asks for them
 	w.Header().Add("Vary", "Origin")
 }
 

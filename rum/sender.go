@@ -24,7 +24,7 @@ const bot = "bot"
 
 // sender reads a request's headers.
 func (h *Handler) sender(r *http.Request) sender {
-	names := strings.ToLower(bounded(r.UserAgent()))
+	names := strings.ReplaceAll(strings.ToLower(bounded(r.UserAgent())), "cubot", "") // which makes phones
 	brands := strings.ToLower(bounded(r.Header.Get("Sec-CH-UA")))
 	s := sender{device(names), browser(names, brands), h.country(r), ""}
 	switch {

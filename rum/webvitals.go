@@ -66,7 +66,9 @@ func (v *Vitals) set(name string, value *float64) bool {
 	case "FCP":
 		v.FCP = value
 	case "TTFB":
-		v.TTFB = value
+		if *value > 0 { // the library says 0 of pages that were not asked for: returns, soft navigations
+			v.TTFB = value
+		}
 	default:
 		return false
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -59,9 +60,17 @@ func newBeaconServer(l net.Listener, cfg rum.Config, r *relay.Relay, log *slog.L
 	}}
 }
 
+// beaconsEnd is how long the last requests may take.
+const beaconsEnd = 2 * time.Second
+
 // close takes no more, and counts what it waited with.
 func (b *beaconServer) close() error {
-	err := b.server.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), beaconsEnd)
+	defer cancel()
+	err := b.server.Shutdown(ctx)
+	if err != nil { // whoever is slower than that is cut off
+		err = b.server.Close()
+	}
 	b.handler.Flush()
 	return err
 }

@@ -191,11 +191,17 @@ func run(ctx context.Context, from source, log *slog.Logger) error {
 	group.Go(func() error {
 		return tend(ctx, r, signals, upgrade{cfg.Handover, log}, systemd(os.Getenv("NOTIFY_SOCKET")), log)
 	})
+	// The relay's last flush is to have what beacons that were taken still wait with.
+	relaying, settled := context.WithCancel(context.WithoutCancel(ctx))
+	defer settled()
+	if listeners.beacons == nil {
+		context.AfterFunc(ctx, settled)
+	}
 	relayed := make(chan struct{})
 	group.Go(func() error {
 		defer close(relayed)
 		defer end()
-		return r.Run(ctx)
+		return r.Run(relaying)
 	})
 	group.Go(func() error {
 		if err := server.Serve(listeners.http); !errors.Is(err, http.ErrServerClosed) {
@@ -207,7 +213,8 @@ func run(ctx context.Context, from source, log *slog.Logger) error {
 		beacons := newBeaconServer(listeners.beacons, beaconed, r, log)
 		r.BeforeHandOver(beacons.handler.Flush)
 		group.Go(beacons.serve)
-		group.Go(func() error { // a beacon that comes while the last flush is made, or at a hand-over, may miss it
+		group.Go(func() error { // a beacon that comes at a hand-over may miss it
+			defer context.AfterFunc(ctx, settled)
 			select {
 			case <-ctx.Done():
 			case <-r.HandedOver():
