@@ -58,7 +58,7 @@ var fences = map[string][]string{
 	"github.com/evanw/esbuild":              {"server/web"},
 	"github.com/alecthomas/kong":            {"cmd/addons", "cmd/statsd-relay"},
 	"github.com/prometheus/statsd_exporter": {"statsd-relay"},
-	"github.com/prometheus/procfs":          {"statsd-relay", "statsd-relay/host"},
+	"github.com/prometheus/procfs":          {"statsd-relay", "statsd-relay/host", "server/bench", "cmd/rumbench"},
 }
 
 // pkg is what `go list` says of one package.

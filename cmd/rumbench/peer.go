@@ -11,10 +11,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // peer is a server of beacons.
@@ -177,60 +178,25 @@ func (r *process) stop() {
 	os.RemoveAll(r.dir)
 }
 
-// each calls f with the folder in /proc of each of the peer's processes, which are of one group.
-func (r *process) each(f func(proc string, stat []string) error) error {
-	all, err := filepath.Glob("/proc/[0-9]*")
-	if err != nil {
-		return err
-	}
-	for _, proc := range all {
-		stat, err := os.ReadFile(proc + "/stat")
-		if err != nil {
-			continue // it has ended
-		}
-		// The name, in brackets, may hold anything. proc(5): the group is the fifth field.
-		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-		if fields[2] == strconv.Itoa(r.cmd.Process.Pid) {
-			if err := f(proc, fields); err != nil {
-				return err
-			}
+// sum adds up what of says of each of the peer's processes, which are of one group.
+func (r *process) sum(of func(procfs.ProcStat) float64) (total float64, err error) {
+	all, err := procfs.AllProcs()
+	for _, p := range all {
+		stat, err := p.Stat()
+		if err == nil && stat.PGRP == r.cmd.Process.Pid { // else it has ended
+			total += of(stat)
 		}
 	}
-	return nil
+	return total, err
 }
 
-// cpu is the user and system time that the peer has used, in hundredths of a second.
-func (r *process) cpu() (used time.Duration, err error) {
-	err = r.each(func(_ string, stat []string) error {
-		for _, f := range stat[11:13] {
-			n, err := strconv.ParseInt(f, 10, 64)
-			if err != nil {
-				return err
-			}
-			used += time.Duration(n) * 10 * time.Millisecond
-		}
-		return nil
-	})
-	return used, err
+// cpu is the user and system time that the peer has used.
+func (r *process) cpu() (time.Duration, error) {
+	seconds, err := r.sum(procfs.ProcStat.CPUTime)
+	return time.Duration(seconds * float64(time.Second)), err
 }
 
 // memory is what the peer has resident, in MiB; what its processes share counts once for each.
-func (r *process) memory() (mib float64, err error) {
-	err = r.each(func(proc string, _ []string) error {
-		status, err := os.ReadFile(proc + "/status")
-		if err != nil {
-			return err
-		}
-		for line := range strings.Lines(string(status)) {
-			if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-				kib, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-				if err != nil {
-					return err
-				}
-				mib += kib / 1024
-			}
-		}
-		return nil
-	})
-	return mib, err
+func (r *process) memory() (float64, error) {
+	return r.sum(func(stat procfs.ProcStat) float64 { return float64(stat.ResidentMemory()) / (1 << 20) })
 }
