@@ -3,9 +3,10 @@
 // alone for a second at a time.
 //
 // Fetch is the way in: a fresh copy is given back at once; else one load per key
-// runs, however many ask, and its result is kept. Errors are never kept. A copy
+// runs, however many ask and in however many processes, and its result is kept,
+// unless it was invalidated during the load. Errors are never kept. A copy
 // that is past its time is kept a while longer, for when the load answers
-// catalog.ErrUnavailable.
+// catalog.ErrUnavailable, or to answer while it is renewed (Family.Revalidate).
 package cache
 
 import (
@@ -23,19 +24,30 @@ import (
 
 // Family is a kind of value with one lifetime.
 type Family struct {
-	Name  string        // of a closed set in the code: the metrics' label
-	TTL   time.Duration // how long a copy counts as fresh
-	Stale time.Duration // how much longer it may answer while the load is unavailable; 0: not at all
+	Name string        // of a closed set in the code: the metrics' label
+	TTL  time.Duration // how long a copy counts as fresh
+	// Revalidate is how much longer it answers at once, while one load in the
+	// background renews it; 0: who asks waits for the load.
+	Revalidate time.Duration
+	// Negative is the TTL of an empty result: nil, of no length, or one whose Empty
+	// says so. 0: it is not kept, because no row's change would tell of its end.
+	Negative time.Duration
+	Stale    time.Duration // how much longer it may answer while the load is unavailable; 0: not at all
 }
 
 // jitter is the share of a TTL that is taken off at random, so that what was
 // filled together doesn't expire together.
 const jitter = 0.1
 
-// lifetimes returns when a copy made now stops being fresh, and when it stops being of any use.
-func (f Family) lifetimes(now time.Time) (fresh, dead time.Time) {
-	fresh = now.Add(time.Duration(float64(f.TTL) * (1 - jitter*rand.Float64())))
-	return fresh, fresh.Add(f.Stale)
+// lifetimes returns when a copy made now stops being fresh, and when it stops
+// being of any use. An empty one is never served past its time.
+func (f Family) lifetimes(now time.Time, negative bool) (fresh, dead time.Time) {
+	ttl, more := f.TTL, max(f.Stale, f.Revalidate)
+	if negative {
+		ttl, more = f.Negative, 0
+	}
+	fresh = now.Add(time.Duration(float64(ttl) * (1 - jitter*rand.Float64())))
+	return fresh, fresh.Add(more)
 }
 
 // Cache is one backend, with a small in-process layer above if the backend is
@@ -44,6 +56,8 @@ type Cache struct {
 	near      *layer // nil if far is in process itself, or by the URL
 	far       *layer
 	nearTTL   time.Duration
+	shadow    float64       // the share of hits that are compared with a load
+	comparing chan struct{} // one place for each comparison that may run
 	namespace string
 	log       *slog.Logger
 	meters    *meters
@@ -62,8 +76,9 @@ type Cache struct {
 //	memcache://a:11211,b:11211
 //	redis://user:password@host:6379/0
 //
-// Parameter of all: namespace, a prefix of every key, such as the build's id, so
-// that two builds never read each other's values. Of the remote ones: timeout
+// Parameters of all: namespace, a prefix of every key, such as the build's id, so
+// that two builds never read each other's values; and shadow, the share of hits
+// (0 to 1, 0) that are compared with a load of their own. Of the remote ones: timeout
 // (of one operation, 100ms), near (the size of the layer above, 16MiB; 0 for
 // none) and near_ttl (2s: how long this process may miss another's Invalidate).
 //
@@ -81,6 +96,8 @@ func Open(rawURL string, reg *metrics.Registry, log *slog.Logger) (*Cache, error
 	c := &Cache{
 		far:       newLayer(d, o.timeout, m, log),
 		nearTTL:   o.nearTTL,
+		shadow:    o.shadow,
+		comparing: make(chan struct{}, comparisons),
 		namespace: o.namespace,
 		log:       log,
 		meters:    m,
@@ -119,7 +136,7 @@ func (c *Cache) Close() error {
 }
 
 // Invalidate forgets the values of the keys; loads of them that are running in
-// this process are not kept. Other processes notice after near_ttl. An error
+// any process are not kept. Other processes notice after near_ttl. An error
 // means that the backend could not be asked. This process then uses none of its
 // copies of the family until it has been told; others use them until they expire.
 func (c *Cache) Invalidate(ctx context.Context, f Family, keys ...string) error {
@@ -129,11 +146,14 @@ func (c *Cache) Invalidate(ctx context.Context, f Family, keys ...string) error 
 	for _, key := range keys {
 		full := c.key(f, gen, key)
 		c.forget(full)
-		if c.near != nil {
-			c.near.delete(ctx, full)
-		}
 		if genErr == nil {
 			errs = append(errs, c.far.delete(ctx, full))
+		}
+		// Only now: whoever read the copy from the backend until here must not put
+		// it into the layer above after it was taken out of there.
+		h.invalidations.Add(1)
+		if c.near != nil {
+			c.near.delete(ctx, full)
 		}
 	}
 	if err := errors.Join(append(errs, genErr)...); err != nil {

@@ -11,21 +11,27 @@ import (
 
 // entry is one copy as it is kept. Its encoding, big endian:
 //
-//	format (1 byte) · excused (1) · schema (8) · fresh (8) · dead (8) · payload
+//	format (1 byte) · flags (1) · schema (8) · fresh (8) · dead (8) · token (8) · until (8) · payload
 //
 // with times as Unix nanoseconds.
 type entry struct {
-	raw     []byte
-	schema  uint64
-	fresh   time.Time // until then it is served without a load
-	dead    time.Time // until then it is served if the load is unavailable
-	excused bool      // it is stale, and fresh is when the load may be tried again
-	payload []byte
+	raw      []byte
+	schema   uint64
+	fresh    time.Time // until then it is served without a load
+	dead     time.Time // until then it is served if the load is unavailable
+	negative bool      // the result was empty
+	excused  bool      // it is stale, and fresh is when the load may be tried again
+	token    uint64    // of the lease that it is, or was filled under: no two entries of a key begin alike
+	until    time.Time // others wait so long for the lease's holder; past if it is no lease
+	payload  []byte
 }
 
 const (
-	format    = 1
-	headerLen = 26
+	format    = 2
+	headerLen = 42
+
+	flagExcused  = 1
+	flagNegative = 2
 )
 
 // seal encodes e.
@@ -33,11 +39,18 @@ func seal(e entry) []byte {
 	raw := make([]byte, headerLen, headerLen+len(e.payload))
 	raw[0] = format
 	if e.excused {
-		raw[1] = 1
+		raw[1] |= flagExcused
+	}
+	if e.negative {
+		raw[1] |= flagNegative
 	}
 	binary.BigEndian.PutUint64(raw[2:], e.schema)
 	binary.BigEndian.PutUint64(raw[10:], uint64(e.fresh.UnixNano()))
 	binary.BigEndian.PutUint64(raw[18:], uint64(e.dead.UnixNano()))
+	binary.BigEndian.PutUint64(raw[26:], e.token)
+	if !e.until.IsZero() {
+		binary.BigEndian.PutUint64(raw[34:], uint64(e.until.UnixNano()))
+	}
 	return append(raw, e.payload...)
 }
 
@@ -47,17 +60,39 @@ func open(raw []byte, schema uint64) (entry, bool) {
 		return entry{}, false
 	}
 	return entry{
-		raw:     raw,
-		schema:  schema,
-		excused: raw[1] == 1,
-		fresh:   time.Unix(0, int64(binary.BigEndian.Uint64(raw[10:]))),
-		dead:    time.Unix(0, int64(binary.BigEndian.Uint64(raw[18:]))),
-		payload: raw[headerLen:],
+		raw:      raw,
+		schema:   schema,
+		excused:  raw[1]&flagExcused != 0,
+		negative: raw[1]&flagNegative != 0,
+		fresh:    time.Unix(0, int64(binary.BigEndian.Uint64(raw[10:]))),
+		dead:     time.Unix(0, int64(binary.BigEndian.Uint64(raw[18:]))),
+		token:    binary.BigEndian.Uint64(raw[26:]),
+		until:    time.Unix(0, int64(binary.BigEndian.Uint64(raw[34:]))),
+		payload:  raw[headerLen:],
 	}, true
 }
 
+// head is what tells raw from every other entry of its key.
+func head(raw []byte) []byte { return raw[:min(len(raw), headerLen)] }
+
 // usable says whether e is there and may still be served as a stale copy.
 func (e entry) usable(now time.Time) bool { return e.raw != nil && now.Before(e.dead) }
+
+// empty says whether v is a result without anything in it.
+func empty(v any) bool {
+	r := reflect.ValueOf(v)
+	if !r.IsValid() || r.Kind() == reflect.Pointer && r.IsNil() {
+		return true
+	}
+	if e, ok := v.(interface{ Empty() bool }); ok {
+		return e.Empty()
+	}
+	switch r.Kind() {
+	case reflect.Slice, reflect.Map:
+		return r.Len() == 0
+	}
+	return false
+}
 
 // encode turns a value into a payload that is not nil.
 func encode(v any) ([]byte, error) {

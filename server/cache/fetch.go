@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"reflect"
 	"runtime/debug"
 	"time"
@@ -35,21 +36,20 @@ func Fetch[T any](ctx context.Context, c *Cache, f Family, key string, load func
 	if e, ok := r.lookup(ctx); ok {
 		if v, err := decode[T](e.payload); err == nil {
 			r.hit(ctx, e)
+			if c.shadow > 0 && rand.Float64() < c.shadow {
+				r.compare(e, encoded(r, load))
+			}
 			return v, nil
 		}
 	}
-	answer, err := r.join(ctx, func(ctx context.Context) (any, []byte, error) {
-		v, err := load(ctx)
-		if err != nil {
-			return nil, nil, err
+	if r.renewable(time.Now()) {
+		if v, err := decode[T](r.old.payload); err == nil {
+			r.start(ctx, encoded(r, load))
+			r.h.far.revalidated.Inc()
+			return v, nil
 		}
-		payload, err := encode(v)
-		if err != nil {
-			r.h.unencoded.Inc()
-			c.log.Error("cache: value cannot be kept", "family", f.Name, "error", err)
-		}
-		return v, payload, nil
-	})
+	}
+	answer, err := r.join(ctx, encoded(r, load))
 	if err != nil {
 		return stale[T](ctx, r, err)
 	}
@@ -59,6 +59,30 @@ func Fetch[T any](ctx context.Context, c *Cache, f Family, key string, load func
 		return v, nil
 	}
 	return decode[T](answer.payload)
+}
+
+// loader is a load whose type is forgotten: its value, and that encoded.
+type loader func(context.Context) (any, []byte, error)
+
+func encoded[T any](r *request, load func(context.Context) (T, error)) loader {
+	return func(ctx context.Context) (any, []byte, error) {
+		v, err := load(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		payload, err := encode(v)
+		if err != nil {
+			r.h.unencoded.Inc()
+			r.c.log.Error("cache: value cannot be kept", "family", r.f.Name, "error", err)
+		}
+		return v, payload, nil
+	}
+}
+
+// renewable says whether the old copy may answer while a load renews it. One whose
+// load was unavailable a moment ago may not: who asks shall know.
+func (r *request) renewable(now time.Time) bool {
+	return r.old.usable(now) && !r.old.excused && now.Before(r.old.fresh.Add(r.f.Revalidate))
 }
 
 // stale returns the stale copy if there is one and err is of the kind that it is for.
@@ -83,18 +107,22 @@ type request struct {
 	c      *Cache
 	h      *Handle
 	f      Family
-	key    string
+	name   string // the key as the caller knows it
+	key    string // as the backend does
 	schema uint64
-	remote bool  // the backend can be asked: the generation is known, and nothing owed
-	failed bool  // the backend was asked in vain
-	old    entry // the stale copy, zero if there is none
+	remote bool   // the backend can be asked: the generation is known, and nothing owed
+	failed bool   // the backend was asked in vain
+	seen   []byte // what the backend has, nil if nothing
+	epoch  int64  // the family's invalidations when the backend was asked
+	old    entry  // the stale copy, zero if there is none
 	at     results
 }
 
 func (c *Cache) request(ctx context.Context, f Family, key string, t reflect.Type) *request {
 	h := c.Family(f)
+	epoch := h.invalidations.Load()
 	gen := h.current(ctx, c)
-	return &request{c: c, h: h, f: f, key: c.key(f, gen, key), schema: c.schema(t), remote: gen != 0 && !h.owed.Load()}
+	return &request{c: c, h: h, f: f, name: key, key: c.key(f, gen, key), schema: c.schema(t), remote: gen != 0 && !h.owed.Load(), epoch: epoch}
 }
 
 // lookup returns a copy that may be served without a load: a fresh one, or a
@@ -113,8 +141,8 @@ func (r *request) lookup(ctx context.Context) (entry, bool) {
 		return entry{}, false
 	}
 	e, ok := r.read(ctx, r.c.far, now)
-	if ok && r.c.near != nil {
-		r.c.near.set(ctx, r.key, e.raw, min(r.c.nearTTL, e.dead.Sub(now)))
+	if ok {
+		r.keepNear(ctx, e.raw, e.dead)
 	}
 	return e, ok
 }
@@ -125,6 +153,9 @@ func (r *request) read(ctx context.Context, l *layer, now time.Time) (entry, boo
 	if err != nil {
 		r.failed = !errors.Is(err, errMiss)
 		return entry{}, false
+	}
+	if l == r.c.far {
+		r.seen = raw
 	}
 	e, ok := open(raw, r.schema)
 	if !ok {
@@ -140,6 +171,10 @@ func (r *request) read(ctx context.Context, l *layer, now time.Time) (entry, boo
 func (r *request) hit(ctx context.Context, e entry) {
 	if e.excused {
 		r.stale(ctx, r.at)
+		return
+	}
+	if e.negative {
+		r.at.negative.Inc()
 		return
 	}
 	r.at.hit.Inc()
@@ -172,7 +207,7 @@ type flight struct {
 	value   any
 	payload []byte
 	err     error
-	dropped bool // by Invalidate, under Cache.mu: the result must not be kept
+	copied  bool // payload is what another process put there: value is not set
 }
 
 // Panic is what Fetch panics with when load did.
@@ -187,16 +222,8 @@ func (p *Panic) Error() string { return fmt.Sprintf("load panicked: %v\n\n%s", p
 var errEnded = errors.New("load ended without a result")
 
 // join waits for the key's flight, after starting it if there is none.
-func (r *request) join(ctx context.Context, load func(context.Context) (any, []byte, error)) (answer, error) {
-	c := r.c
-	c.mu.Lock()
-	f, joined := c.flights[r.key]
-	if !joined {
-		f = &flight{done: make(chan struct{})}
-		c.flights[r.key] = f
-		c.running.Go(func() { r.fly(context.WithoutCancel(ctx), f, load) })
-	}
-	c.mu.Unlock()
+func (r *request) join(ctx context.Context, load loader) (answer, error) {
+	f, joined := r.start(ctx, load)
 	if joined {
 		r.h.waits.Inc()
 	}
@@ -210,21 +237,42 @@ func (r *request) join(ctx context.Context, load func(context.Context) (any, []b
 		r.miss()
 		panic(p)
 	}
-	return answer{f.value, f.payload, !joined}, f.err
+	return answer{f.value, f.payload, !joined && !f.copied}, f.err
 }
 
-// fly runs load once, keeps its result, and then lets the callers go.
-func (r *request) fly(ctx context.Context, f *flight, load func(context.Context) (any, []byte, error)) {
+// start returns the key's flight, and whether that was under way already.
+func (r *request) start(ctx context.Context, load loader) (f *flight, joined bool) {
+	c := r.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	f, joined = c.flights[r.key]
+	if !joined {
+		f = &flight{done: make(chan struct{})}
+		c.flights[r.key] = f
+		c.running.Go(func() { r.fly(context.WithoutCancel(ctx), f, load) })
+	}
+	return f, joined
+}
+
+// fly runs load once, unless another process does, keeps its result, and then
+// lets the callers go.
+func (r *request) fly(ctx context.Context, f *flight, load loader) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
+	held, copied := r.lease(ctx)
+	if copied.raw != nil {
+		f.payload, f.copied = copied.payload, true
+		r.keepNear(ctx, copied.raw, copied.dead)
+		r.c.land(r.key, f)
+		close(f.done)
+		return
+	}
 	f.err = errEnded
 	defer func() {
 		if v := recover(); v != nil {
 			f.err = &Panic{v, debug.Stack()}
 		}
-		if raw, dead := r.result(f); raw != nil {
-			r.keep(ctx, f, raw, dead)
-		}
+		r.keep(ctx, f, held)
 		r.c.land(r.key, f)
 		close(f.done)
 	}()
@@ -233,50 +281,54 @@ func (r *request) fly(ctx context.Context, f *flight, load func(context.Context)
 
 // result returns what is to be kept of the flight and until when: its value; or
 // the stale copy, excused for a while from being loaded again; or nothing.
-func (r *request) result(f *flight) ([]byte, time.Time) {
+func (r *request) result(f *flight, held entry) ([]byte, time.Time) {
 	now := time.Now()
 	switch {
 	case f.err == nil && f.payload != nil:
-		fresh, dead := r.f.lifetimes(now)
-		return seal(entry{schema: r.schema, fresh: fresh, dead: dead, payload: f.payload}), dead
+		negative := empty(f.value)
+		if negative && r.f.Negative == 0 {
+			return nil, now
+		}
+		fresh, dead := r.f.lifetimes(now, negative)
+		return seal(entry{negative: negative, schema: r.schema, fresh: fresh, dead: dead, token: held.token, payload: f.payload}), dead
 	case excusable(f.err) && r.old.usable(now):
 		e := r.old
-		e.fresh, e.excused = now.Add(retryAfter), true
+		e.fresh, e.excused, e.token, e.until = now.Add(retryAfter), true, held.token, time.Time{}
 		return seal(e), e.dead
 	}
 	return nil, now
 }
 
-// keep stores a flight's result in every layer, and takes it back if it was
-// invalidated meanwhile. What spans processes (a lease taken by the miss and
-// given back here) belongs in lookup and keep, and nowhere else.
-func (r *request) keep(ctx context.Context, f *flight, raw []byte, dead time.Time) {
-	if r.c.isDropped(f) {
-		return
-	}
-	ttl := time.Until(dead)
-	near, far := r.c.near, r.c.far
-	if near != nil {
-		near.set(ctx, r.key, raw, min(r.c.nearTTL, ttl))
-	}
+// keep stores a flight's result in every layer, or nowhere if the lease was lost:
+// then a write came between.
+func (r *request) keep(ctx context.Context, f *flight, held entry) {
+	raw, dead := r.result(f, held)
 	// An excuse is this process's own: another one's load may work.
-	if r.remote && (f.err == nil || far.local()) {
-		far.set(ctx, r.key, raw, ttl)
+	shared := raw != nil && (f.err == nil || r.c.far.local())
+	switch {
+	case held.raw == nil: // the backend could not be asked
+	case shared:
+		if !r.fill(ctx, held, raw, time.Until(dead)) {
+			return
+		}
+	default:
+		r.release(ctx, held)
 	}
-	if r.c.isDropped(f) {
-		if near != nil {
-			near.delete(ctx, r.key)
-		}
-		if r.remote {
-			far.delete(ctx, r.key)
-		}
+	if raw != nil {
+		r.keepNear(ctx, raw, dead)
 	}
 }
 
-func (c *Cache) isDropped(f *flight) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return f.dropped
+// keepNear puts a copy into the layer above the backend, and takes it out again
+// if the family's keys were invalidated since the backend was asked.
+func (r *request) keepNear(ctx context.Context, raw []byte, dead time.Time) {
+	if r.c.near == nil {
+		return
+	}
+	r.c.near.set(ctx, r.key, raw, min(r.c.nearTTL, time.Until(dead)))
+	if r.h.invalidations.Load() != r.epoch {
+		r.c.near.delete(ctx, r.key)
+	}
 }
 
 // land ends the flight: the next miss starts another.
@@ -288,12 +340,10 @@ func (c *Cache) land(key string, f *flight) {
 	}
 }
 
-// forget has the flight of the key, if there is one, keep nothing and take no more callers.
+// forget has the flight of the key, if there is one, take no more callers. That it
+// keeps nothing is seen to by its lease, and by Handle.invalidations.
 func (c *Cache) forget(key string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if f, ok := c.flights[key]; ok {
-		f.dropped = true
-		delete(c.flights, key)
-	}
+	delete(c.flights, key)
 }

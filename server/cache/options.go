@@ -21,12 +21,13 @@ type options struct {
 	near      int
 	nearTTL   time.Duration
 	namespace string
+	shadow    float64
 }
 
 // known lists the schemes with their parameters.
 func known() map[string][]string {
-	remote := []string{"namespace", "near", "near_ttl", "timeout"}
-	return map[string][]string{"memory": {"namespace", "size"}, "memcache": remote, "redis": remote}
+	remote := []string{"namespace", "near", "near_ttl", "shadow", "timeout"}
+	return map[string][]string{"memory": {"namespace", "shadow", "size"}, "memcache": remote, "redis": remote}
 }
 
 // parse reads the URL by hand: net/url refuses several hosts. Errors don't quote
@@ -63,6 +64,8 @@ func (o *options) parameter(name, value string) (err error) {
 	switch name {
 	case "namespace":
 		o.namespace = value
+	case "shadow":
+		o.shadow, err = share(value)
 	case "size":
 		o.size, err = bytesOf(value)
 	case "near":
@@ -73,6 +76,15 @@ func (o *options) parameter(name, value string) (err error) {
 		o.timeout, err = positive(value)
 	}
 	return err
+}
+
+// share reads a number from 0 to 1.
+func share(value string) (float64, error) {
+	n, err := strconv.ParseFloat(value, 64)
+	if err != nil || !(n >= 0 && n <= 1) {
+		return 0, fmt.Errorf("%q is no share: write a number from 0 to 1, such as 0.01", value)
+	}
+	return n, nil
 }
 
 func positive(value string) (time.Duration, error) {

@@ -36,6 +36,9 @@ type located struct {
 	Addon *catalog.Addon
 }
 
+// Empty makes nothing found a negative entry of the cache.
+func (l located) Empty() bool { return l.File == nil }
+
 // Download opens the package of a public add-on; catalog.ErrNotFound if there is none.
 func (s *Site) Download(ctx context.Context, fileID int64) (Download, error) {
 	l, err := cache.Fetch(ctx, s.Cache, fileFamily, strconv.FormatInt(fileID, 10), func(ctx context.Context) (located, error) {

@@ -24,16 +24,16 @@ import (
 )
 
 // The families of what is remembered. A change is seen at once where the index
-// task runs against the same cache, and after the TTL in any case; a database
-// that is down is not seen for as long as Stale says.
+// task runs against the same cache, and after TTL and Revalidate in any case; a
+// database that is down is not seen for as long as Stale says.
 var (
-	addonFamily    = cache.Family{Name: "addon", TTL: 5 * time.Minute, Stale: 24 * time.Hour}
+	addonFamily    = cache.Family{Name: "addon", TTL: 5 * time.Minute, Negative: 30 * time.Second, Stale: 24 * time.Hour}
 	versionsFamily = cache.Family{Name: "versions", TTL: 5 * time.Minute, Stale: 24 * time.Hour}
 	ratingsFamily  = cache.Family{Name: "ratings", TTL: time.Minute, Stale: 24 * time.Hour}
-	listFamily     = cache.Family{Name: "list", TTL: time.Minute, Stale: 24 * time.Hour}
-	homeFamily     = cache.Family{Name: "home", TTL: time.Minute, Stale: 24 * time.Hour}
-	menuFamily     = cache.Family{Name: "menu", TTL: 10 * time.Minute, Stale: 24 * time.Hour}
-	fileFamily     = cache.Family{Name: "file", TTL: time.Minute, Stale: 24 * time.Hour}
+	listFamily     = cache.Family{Name: "list", TTL: time.Minute, Revalidate: time.Minute, Stale: 24 * time.Hour}
+	homeFamily     = cache.Family{Name: "home", TTL: time.Minute, Revalidate: time.Minute, Stale: 24 * time.Hour}
+	menuFamily     = cache.Family{Name: "menu", TTL: 10 * time.Minute, Revalidate: time.Minute, Negative: 30 * time.Second, Stale: 24 * time.Hour}
+	fileFamily     = cache.Family{Name: "file", TTL: time.Minute, Negative: 30 * time.Second, Stale: 24 * time.Hour}
 )
 
 // families lists them all, so that their series exist from the start.
@@ -86,6 +86,9 @@ type found struct {
 	Addon  *catalog.Addon
 	Hidden catalog.Status // why it may not be shown, "" if there is none
 }
+
+// Empty makes nothing found a negative entry of the cache.
+func (f found) Empty() bool { return f.Addon == nil && f.Hidden == "" }
 
 // Addon returns the public add-on of an id, slug or GUID; else catalog.ErrNotFound,
 // as *Hidden if there is one that is not public.

@@ -1,0 +1,9 @@
+package cache
+
+import "context"
+
+// FullKey is what the backend knows the family's key as.
+func (c *Cache) FullKey(ctx context.Context, f Family, key string) (string, error) {
+	gen, err := c.Family(f).refresh(ctx, c)
+	return safeKey(c.key(f, gen, key)), err
+}
