@@ -59,10 +59,13 @@ type Cache struct {
 	shadow    float64       // the share of hits that are compared with a load
 	comparing chan struct{} // one place for each comparison that may run
 	namespace string
+	process   string // this one: where copies say who filled them
 	log       *slog.Logger
 	meters    *meters
+	feed      feed
+	events    events
 
-	handles sync.Map // Family.Name → *Handle
+	handles sync.Map // Family.Name → *Handle; names are constants of the code
 	schemas sync.Map // reflect.Type → uint64
 
 	mu      sync.Mutex
@@ -76,21 +79,26 @@ type Cache struct {
 //	memcache://a:11211,b:11211
 //	redis://user:password@host:6379/0
 //
-// Parameters of all: namespace, a prefix of every key, such as the build's id, so
-// that two builds never read each other's values; and shadow, the share of hits
+// Parameters of all: namespace, a prefix of every key (addons); and shadow, the share of hits
 // (0 to 1, 0) that are compared with a load of their own. Of the remote ones: timeout
 // (of one operation, 100ms), near (the size of the layer above, 16MiB; 0 for
 // none) and near_ttl (2s: how long this process may miss another's Invalidate).
 //
 // No connection is made: a cache that is down at the start is a miss as well.
-func Open(rawURL string, reg *metrics.Registry, log *slog.Logger) (*Cache, error) {
+func Open(rawURL string, reg *metrics.Registry, log *slog.Logger, more ...Option) (*Cache, error) {
 	o, err := parse(rawURL)
 	if err != nil {
 		return nil, err
 	}
+	for _, option := range more {
+		option(&o)
+	}
 	d, err := o.open()
 	if err != nil {
 		return nil, err
+	}
+	if o.build != "" {
+		o.namespace += ":" + o.build
 	}
 	m := newMeters(reg)
 	c := &Cache{
@@ -99,8 +107,10 @@ func Open(rawURL string, reg *metrics.Registry, log *slog.Logger) (*Cache, error
 		shadow:    o.shadow,
 		comparing: make(chan struct{}, comparisons),
 		namespace: o.namespace,
+		process:   o.process(),
 		log:       log,
 		meters:    m,
+		feed:      newFeed(reg),
 		flights:   map[string]*flight{},
 	}
 	if o.near > 0 {
@@ -145,16 +155,12 @@ func (c *Cache) Invalidate(ctx context.Context, f Family, keys ...string) error 
 	var errs []error
 	for _, key := range keys {
 		full := c.key(f, gen, key)
+		c.events.add(f.Name, key, "invalidated by its key")
 		c.forget(full)
 		if genErr == nil {
 			errs = append(errs, c.far.delete(ctx, full))
 		}
-		// Only now: whoever read the copy from the backend until here must not put
-		// it into the layer above after it was taken out of there.
-		h.invalidations.Add(1)
-		if c.near != nil {
-			c.near.delete(ctx, full)
-		}
+		c.forgetNear(ctx, h, full)
 	}
 	if err := errors.Join(append(errs, genErr)...); err != nil {
 		h.owed.Store(true)
@@ -163,13 +169,35 @@ func (c *Cache) Invalidate(ctx context.Context, f Family, keys ...string) error 
 	return nil
 }
 
+// forgetNear takes a key out of the layer above the backend, when it is out of that:
+// who read it there until then does not put it back.
+func (c *Cache) forgetNear(ctx context.Context, h *Handle, key string) {
+	h.above.Lock()
+	defer h.above.Unlock()
+	h.invalidations.Add(1)
+	if c.near != nil {
+		c.near.delete(ctx, key)
+	}
+}
+
 // InvalidateAll forgets every value of the family, by moving on to a new
 // generation of keys. Other processes notice within a second.
 func (c *Cache) InvalidateAll(ctx context.Context, f Family) error {
 	if err := c.Family(f).renew(ctx, c); err != nil {
 		return fmt.Errorf("cache: invalidate all of %s: %w", f.Name, err)
 	}
+	c.events.add(f.Name, "", "all invalidated")
 	return nil
+}
+
+// invalidateFamilies is InvalidateAll of every family; one that can't be told of it is
+// not used until it is.
+func (c *Cache) invalidateFamilies(ctx context.Context) {
+	for _, name := range c.names() {
+		if err := c.InvalidateAll(ctx, Family{Name: name}); err != nil {
+			c.log.Warn("cache: the database's changes have begun anew", "error", err)
+		}
+	}
 }
 
 // key is what a value is kept under: no two families, generations or namespaces meet.

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"addons/server/catalog"
@@ -18,6 +19,8 @@ const (
 	loadTimeout = 30 * time.Second
 	// retryAfter is how long a stale copy answers before the load is tried again.
 	retryAfter = time.Second
+	// databaseSpan is what the store's time is called in ledgers, and its works begin with.
+	databaseSpan = "db"
 )
 
 // Fetch returns the copy that is kept under the key or, if there is none, what
@@ -45,6 +48,7 @@ func Fetch[T any](ctx context.Context, c *Cache, f Family, key string, load func
 	if r.renewable(time.Now()) {
 		if v, err := decode[T](r.old.payload); err == nil {
 			r.start(ctx, encoded(r, load))
+			r.served(ctx, r.old)
 			r.h.far.revalidated.Inc()
 			return v, nil
 		}
@@ -54,6 +58,7 @@ func Fetch[T any](ctx context.Context, c *Cache, f Family, key string, load func
 		return stale[T](ctx, r, err)
 	}
 	r.miss()
+	answer.made.take(ctx)
 	if answer.mine || answer.payload == nil {
 		v, _ := answer.value.(T) // not ok: T is an interface and the value nil
 		return v, nil
@@ -82,7 +87,7 @@ func encoded[T any](r *request, load func(context.Context) (T, error)) loader {
 // renewable says whether the old copy may answer while a load renews it. One whose
 // load was unavailable a moment ago may not: who asks shall know.
 func (r *request) renewable(now time.Time) bool {
-	return r.old.usable(now) && !r.old.excused && now.Before(r.old.fresh.Add(r.f.Revalidate))
+	return r.old.usable(now) && !r.old.excused && !r.outdated && now.Before(r.old.fresh.Add(r.f.Revalidate))
 }
 
 // stale returns the stale copy if there is one and err is of the kind that it is for.
@@ -90,6 +95,7 @@ func stale[T any](ctx context.Context, r *request, err error) (T, error) {
 	if excusable(err) && r.old.usable(time.Now()) {
 		if v, err := decode[T](r.old.payload); err == nil {
 			r.stale(ctx, r.h.far)
+			r.served(ctx, r.old)
 			return v, nil
 		}
 	}
@@ -114,15 +120,18 @@ type request struct {
 	failed bool   // the backend was asked in vain
 	seen   []byte // what the backend has, nil if nothing
 	epoch  int64  // the family's invalidations when the backend was asked
+	change int64  // all changes up to it were known when the request began
 	old    entry  // the stale copy, zero if there is none
-	at     results
+	// outdated: the stale copy may have missed a change, so that it can't answer while it is renewed.
+	outdated bool
+	at       results
 }
 
 func (c *Cache) request(ctx context.Context, f Family, key string, t reflect.Type) *request {
 	h := c.Family(f)
-	epoch := h.invalidations.Load()
+	epoch, change := h.invalidations.Load(), c.feed.seq.Load()
 	gen := h.current(ctx, c)
-	return &request{c: c, h: h, f: f, name: key, key: c.key(f, gen, key), schema: c.schema(t), remote: gen != 0 && !h.owed.Load(), epoch: epoch}
+	return &request{c: c, h: h, f: f, name: key, key: c.key(f, gen, key), schema: c.schema(t), remote: gen != 0 && !h.owed.Load(), epoch: epoch, change: change}
 }
 
 // lookup returns a copy that may be served without a load: a fresh one, or a
@@ -161,15 +170,23 @@ func (r *request) read(ctx context.Context, l *layer, now time.Time) (entry, boo
 	if !ok {
 		return entry{}, false
 	}
-	if now.Before(e.fresh) {
+	v, by := r.c.feed.judge(&e.made)
+	if now.Before(e.fresh) && (v == current || v == outdated && e.excused) {
 		return e, true
 	}
-	r.old = e
+	if v != current {
+		r.tell("outdated by " + by.String())
+	}
+	r.old, r.outdated = e, v == outdated
+	if v == gone {
+		r.old = entry{}
+	}
 	return entry{}, false
 }
 
 func (r *request) hit(ctx context.Context, e entry) {
-	if e.excused {
+	r.served(ctx, e)
+	if e.excused || e.made.follows() && r.c.feed.late() {
 		r.stale(ctx, r.at)
 		return
 	}
@@ -178,6 +195,12 @@ func (r *request) hit(ctx context.Context, e entry) {
 		return
 	}
 	r.at.hit.Inc()
+}
+
+// served tells what a copy that answers saves, and what it is made of.
+func (r *request) served(ctx context.Context, e entry) {
+	r.h.saved.AddTime(e.fill.database)
+	e.made.take(ctx)
 }
 
 func (r *request) miss() {
@@ -199,6 +222,7 @@ type answer struct {
 	value   any
 	payload []byte // nil if value could not be encoded: then it is shared
 	mine    bool   // the caller started the flight: value is its own
+	made    made
 }
 
 // flight is one load that any number of callers wait for. Its fields are set before done is closed.
@@ -208,6 +232,8 @@ type flight struct {
 	payload []byte
 	err     error
 	copied  bool // payload is what another process put there: value is not set
+	made    made
+	fill    fill
 }
 
 // Panic is what Fetch panics with when load did.
@@ -223,21 +249,27 @@ var errEnded = errors.New("load ended without a result")
 
 // join waits for the key's flight, after starting it if there is none.
 func (r *request) join(ctx context.Context, load loader) (answer, error) {
-	f, joined := r.start(ctx, load)
-	if joined {
-		r.h.waits.Inc()
+	for attempt := 0; ; attempt++ {
+		f, joined := r.start(ctx, load)
+		if joined {
+			r.h.waits.Inc()
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return answer{}, fmt.Errorf("cache: waiting for %s: %w", r.f.Name, ctx.Err())
+		}
+		var p *Panic
+		if errors.As(f.err, &p) && !joined {
+			r.miss()
+			panic(p)
+		}
+		m := f.made // f is shared
+		if v, _ := r.c.feed.judge(&m); joined && attempt == 0 && v != current && m.seq < r.change {
+			continue // it may have read before a change that this caller must see; the next one reads after
+		}
+		return answer{f.value, f.payload, !joined && !f.copied, m}, f.err
 	}
-	select {
-	case <-f.done:
-	case <-ctx.Done():
-		return answer{}, fmt.Errorf("cache: waiting for %s: %w", r.f.Name, ctx.Err())
-	}
-	var p *Panic
-	if errors.As(f.err, &p) && !joined {
-		r.miss()
-		panic(p)
-	}
-	return answer{f.value, f.payload, !joined && !f.copied}, f.err
 }
 
 // start returns the key's flight, and whether that was under way already.
@@ -261,28 +293,56 @@ func (r *request) fly(ctx context.Context, f *flight, load loader) {
 	defer cancel()
 	held, copied := r.lease(ctx)
 	if copied.raw != nil {
-		f.payload, f.copied = copied.payload, true
+		f.payload, f.copied, f.made = copied.payload, true, copied.made
 		r.keepNear(ctx, copied.raw, copied.dead)
 		r.c.land(r.key, f)
 		close(f.done)
 		return
 	}
 	f.err = errEnded
+	began := time.Now()
+	loading, uses := collect(ctx, r.c.feed.seq.Load())
+	loading, ledger := metrics.Fork(loading)
 	defer func() {
 		if v := recover(); v != nil {
 			f.err = &Panic{v, debug.Stack()}
 		}
+		f.made, f.fill = uses.made(), r.c.filled(began, ledger)
 		r.keep(ctx, f, held)
 		r.c.land(r.key, f)
 		close(f.done)
 	}()
-	f.value, f.payload, f.err = load(ctx)
+	f.value, f.payload, f.err = load(loading)
+}
+
+// queriesMax is how many names of queries an entry tells of.
+const queriesMax = 12
+
+// filled tells of a load that ends now.
+func (c *Cache) filled(began time.Time, ledger *metrics.Ledger) fill {
+	f := fill{at: time.Now(), took: time.Since(began), by: []byte(c.process)}
+	for _, s := range ledger.Spans() {
+		if s.Name == databaseSpan {
+			f.database = s.Total
+		}
+	}
+	queries := 0
+	for _, w := range ledger.Works() {
+		if strings.HasPrefix(w.Name, databaseSpan+".") && queries < queriesMax {
+			queries++
+			f.by = fmt.Appendf(f.by, "\n%s × %d", w.Name, w.Count)
+		}
+	}
+	return f
 }
 
 // result returns what is to be kept of the flight and until when: its value; or
 // the stale copy, excused for a while from being loaded again; or nothing.
 func (r *request) result(f *flight, held entry) ([]byte, time.Time) {
-	now := time.Now()
+	now, old := time.Now(), r.old
+	if held.raw != nil {
+		old = held // has the copy that was there when the lease was taken: r.old may have been invalidated before
+	}
 	switch {
 	case f.err == nil && f.payload != nil:
 		negative := empty(f.value)
@@ -290,9 +350,9 @@ func (r *request) result(f *flight, held entry) ([]byte, time.Time) {
 			return nil, now
 		}
 		fresh, dead := r.f.lifetimes(now, negative)
-		return seal(entry{negative: negative, schema: r.schema, fresh: fresh, dead: dead, token: held.token, payload: f.payload}), dead
-	case excusable(f.err) && r.old.usable(now):
-		e := r.old
+		return seal(entry{negative: negative, schema: r.schema, fresh: fresh, dead: dead, token: held.token, made: f.made, fill: f.fill, payload: f.payload}), dead
+	case excusable(f.err) && old.usable(now):
+		e := old
 		e.fresh, e.excused, e.token, e.until = now.Add(retryAfter), true, held.token, time.Time{}
 		return seal(e), e.dead
 	}
@@ -309,25 +369,38 @@ func (r *request) keep(ctx context.Context, f *flight, held entry) {
 	case held.raw == nil: // the backend could not be asked
 	case shared:
 		if !r.fill(ctx, held, raw, time.Until(dead)) {
+			r.tell("loaded, but not kept: it was invalidated meanwhile, or is too large, or the backend is down")
 			return
 		}
 	default:
 		r.release(ctx, held)
+	}
+	switch {
+	case f.err != nil:
+		r.tell("load failed: " + clipped(f.err.Error()))
+	case raw == nil:
+		r.tell("loaded, but not kept: empty, or of a kind that can't be encoded")
+	default:
+		r.tell(fmt.Sprintf("filled in %v, %v of it queries", f.fill.took.Round(time.Microsecond), f.fill.database.Round(time.Microsecond)))
 	}
 	if raw != nil {
 		r.keepNear(ctx, raw, dead)
 	}
 }
 
-// keepNear puts a copy into the layer above the backend, and takes it out again
-// if the family's keys were invalidated since the backend was asked.
+// tell keeps for Explain what has happened to the key.
+func (r *request) tell(what string) { r.c.events.add(r.f.Name, r.name, what) }
+
+// keepNear puts a copy into the layer above the backend, unless the family's keys
+// were invalidated since the backend was asked.
 func (r *request) keepNear(ctx context.Context, raw []byte, dead time.Time) {
 	if r.c.near == nil {
 		return
 	}
-	r.c.near.set(ctx, r.key, raw, min(r.c.nearTTL, time.Until(dead)))
-	if r.h.invalidations.Load() != r.epoch {
-		r.c.near.delete(ctx, r.key)
+	r.h.above.RLock()
+	defer r.h.above.RUnlock()
+	if r.h.invalidations.Load() == r.epoch {
+		r.c.near.set(ctx, r.key, raw, min(r.c.nearTTL, time.Until(dead)))
 	}
 }
 

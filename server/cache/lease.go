@@ -49,8 +49,9 @@ func (r *request) lease(ctx context.Context) (held, copied entry) {
 	for poll := firstPoll; ; poll = min(2*poll, lastPoll) {
 		now := time.Now()
 		e, ok := open(raw, r.schema)
+		v, _ := r.c.feed.judge(&e.made)
 		switch {
-		case ok && now.Before(e.fresh):
+		case ok && v == current && now.Before(e.fresh):
 			r.h.leases[leaseWaited].Inc()
 			return entry{}, e
 		case ok && now.Before(e.until) && now.Before(patience):
@@ -58,6 +59,9 @@ func (r *request) lease(ctx context.Context) (held, copied entry) {
 				return entry{}, entry{}
 			}
 		default:
+			if v == gone { // it may not come back as the old copy
+				e = entry{}
+			}
 			mine, err := r.take(ctx, raw, e, now)
 			if err == nil {
 				r.h.leases[leaseTaken].Inc()
@@ -85,7 +89,7 @@ func (r *request) take(ctx context.Context, raw []byte, e entry, now time.Time) 
 	if e.usable(now) {
 		mine, ttl = e, e.dead.Sub(now)
 	}
-	mine.excused, mine.token, mine.until = false, rand.Uint64(), now.Add(leaseLife)
+	mine.excused, mine.negative, mine.token, mine.until = false, false, rand.Uint64(), now.Add(leaseLife)
 	mine.raw = seal(mine)
 	if raw == nil {
 		return mine, r.c.far.add(ctx, r.key, mine.raw, ttl)

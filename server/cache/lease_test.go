@@ -3,15 +3,19 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"addons/server/cache"
+	"addons/server/catalog"
+	"addons/server/enginetest"
 	"addons/server/metrics"
 )
 
@@ -230,4 +234,79 @@ func TestAPoisonedValueIsReplaced(t *testing.T) {
 			t.Errorf("loads = %d, want one at first and one for the junk", n.Load())
 		}
 	})
+}
+
+// Whatever a renewal or a fill is about to ask the backend, or to hear from it, when
+// somebody else writes and invalidates: nothing that was read before answers after.
+func TestAnInvalidationAtEachStepOfAFillLeavesNothingOld(t *testing.T) {
+	unavailable := func(context.Context) (int32, error) { return 0, fmt.Errorf("database: %w", catalog.ErrUnavailable) }
+	for name, c := range map[string]struct {
+		family  cache.Family
+		old     bool // a copy is there before
+		load    func(context.Context) (int32, error)
+		atLeast int // steps: requests and answers
+	}{
+		"fill":    {family: family, atLeast: 6},
+		"renewal": {family: cache.Family{Name: "soft", TTL: time.Nanosecond, Revalidate: time.Hour}, old: true, atLeast: 6},
+		"reload":  {family: brief, old: true, atLeast: 6},
+		"excuse":  {family: brief, old: true, load: unavailable, atLeast: 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			remote(t, func(t *testing.T, f *enginetest.Front, url string) {
+				url = with(url, "timeout=5s")
+				steps := 0
+				for more := true; more; steps++ {
+					writer, _ := open(t, url)
+					reader, _ := open(t, strings.Replace(url, "near=0", "near=1MiB&near_ttl=1h", 1))
+					for who, invalidating := range map[string]*cache.Cache{"another": writer, "itself": reader} {
+						var row atomic.Int32
+						key := fmt.Sprint(who, steps)
+						read := func(context.Context) (int32, error) { return row.Load(), nil }
+						load := c.load
+						if load == nil {
+							load = read
+						}
+						fetch(t, reader, c.family, "another key", read) // connects, and asks for the generation
+						reader.Settle()
+						if c.old {
+							fetch(t, writer, c.family, key, read) // which leaves no copy in the reader
+						}
+						var passed atomic.Int32
+						var written sync.WaitGroup
+						written.Add(1)
+						f.Watch(func() {
+							if int(passed.Add(1)) != steps+1 {
+								return
+							}
+							defer written.Done()
+							row.Store(1)
+							if err := invalidating.Invalidate(context.Background(), c.family, key); err != nil {
+								t.Errorf("step %d: %v", steps, err)
+							}
+						})
+						cache.Fetch(t.Context(), reader, c.family, key, load)
+						reader.Settle()
+						f.Watch(nil)
+						if more = row.Load() == 1; !more {
+							break
+						}
+						written.Wait()
+						left := map[string]*cache.Cache{"the backend": writer}
+						if who == "itself" { // another's invalidation is not seen by the layer above the backend until near_ttl
+							left["the reader"] = reader
+						}
+						for where, c2 := range left {
+							got, err := cache.Fetch(t.Context(), c2, c.family, key, func(context.Context) (int32, error) { return 1, errors.New("no copy") })
+							if err == nil && got != 1 {
+								t.Errorf("%s invalidated at step %d: %s still has what was read before", who, steps, where)
+							}
+						}
+					}
+				}
+				if steps < c.atLeast {
+					t.Errorf("only %d steps were looked at", steps)
+				}
+			})
+		})
+	}
 }

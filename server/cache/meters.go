@@ -74,6 +74,7 @@ type meters struct {
 	notStored  *metrics.CounterVec
 	leases     *metrics.CounterVec
 	shadow     *metrics.CounterVec
+	saved      *metrics.CounterVec
 }
 
 func newMeters(reg *metrics.Registry) *meters {
@@ -110,7 +111,12 @@ func newMeters(reg *metrics.Registry) *meters {
 		shadow: reg.Counter(metrics.Desc{
 			Name:   "addons_cache_shadow_total",
 			Help:   "Hits that were compared with a load of their own (the share of the cache URL's shadow), by family: match, mismatch (a stale read), changed (the copy was renewed or invalidated meanwhile), error (the load failed).",
-			Labels: []metrics.Label{metrics.L("family"), metrics.L("outcome")},
+			Labels: []metrics.Label{metrics.L("cache"), metrics.L("outcome")},
+		}),
+		saved: reg.Counter(metrics.Desc{
+			Name:   "addons_cache_saved_seconds_total",
+			Help:   "Time of the database that copies saved: for each one that answered, what the queries of its fill had taken.",
+			Labels: []metrics.Label{metrics.L("cache")},
 		}),
 		leases: reg.Counter(metrics.Desc{
 			Name:   "addons_cache_leases_total",

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,7 +22,25 @@ type options struct {
 	near      int
 	nearTTL   time.Duration
 	namespace string
+	build     string
 	shadow    float64
+}
+
+// Option is one that no URL has.
+type Option func(*options)
+
+// Build puts an id of the build before every key, after the namespace, so that a
+// deploy starts with nothing: no build reads what another one computed, and both can
+// run side by side.
+func Build(id string) Option { return func(o *options) { o.build = id } }
+
+// process names this process and its build.
+func (o options) process() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "this host"
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s, process %d %s", host, os.Getpid(), o.build))
 }
 
 // known lists the schemes with their parameters.

@@ -59,8 +59,15 @@ func (r *request) verdict(ctx context.Context, e entry, load loader) (out shadow
 	if bytes.Equal(payload, e.payload) {
 		return shadowMatch
 	}
-	if !sleep(ctx, settle) {
+	wait := settle
+	if r.c.feed.following.Load() {
+		wait += round // until then a change may not be known here
+	}
+	if !sleep(ctx, wait) {
 		return shadowError
+	}
+	if v, _ := r.c.feed.judge(&e.made); v != current {
+		return shadowChanged
 	}
 	gen, err := r.h.refresh(ctx, r.c)
 	if err != nil {

@@ -2,6 +2,7 @@ package site
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -43,8 +44,19 @@ func (l located) Empty() bool { return l.File == nil }
 func (s *Site) Download(ctx context.Context, fileID int64) (Download, error) {
 	l, err := cache.Fetch(ctx, s.Cache, fileFamily, strconv.FormatInt(fileID, 10), func(ctx context.Context) (located, error) {
 		f, a, err := s.DB.File(ctx, fileID)
-		return located{f, a}, err
+		if errors.Is(err, catalog.ErrNotFound) {
+			cache.UsesAny(ctx)
+			return located{}, nil
+		}
+		if err != nil {
+			return located{}, err
+		}
+		uses(ctx, a)
+		return located{f, a}, nil
 	})
+	if err == nil && l.File == nil {
+		err = catalog.ErrNotFound
+	}
 	if err != nil {
 		return Download{}, fmt.Errorf("file %d: %w", fileID, err)
 	}

@@ -85,7 +85,7 @@ func changesMissNone(t *testing.T, db *store.DB) {
 	if _, err := db.Save(ctx, changing(writers*each)); err != nil {
 		t.Fatal(err)
 	}
-	if guids, err := db.Changes(ctx, writers*each, 7); !errors.Is(err, store.ErrBehind) {
+	if guids, err := db.Changes(ctx, writers*each, 7); !errors.Is(err, catalog.ErrBehind) {
 		t.Errorf("changes %v, %v, want ErrBehind", guids, err)
 	}
 }

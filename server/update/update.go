@@ -57,7 +57,7 @@ type Source interface {
 	Candidates(ctx context.Context, guid, app string) (known bool, versions []*catalog.Version, slug string, err error)
 	// Clock returns the number of the last change of an add-on, and Changes the ids of
 	// those after a number, in the order of their commits and without gaps;
-	// store.ErrBehind says that they are not known any more.
+	// catalog.ErrBehind says that they are not known any more.
 	Clock(ctx context.Context) (int64, error)
 	Changes(ctx context.Context, after int64, limit int) ([]string, error)
 	// GUIDs lists the ids after one, in their order, of all add-ons that may be known.
