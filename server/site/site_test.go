@@ -158,12 +158,15 @@ func TestWhatWasAskedIsNotAskedAgain(t *testing.T) {
 	p := open(t, "bleve::memory:")
 	saved := p.save(t, clock())
 	for name, ask := range map[string]func(context.Context) error{
-		"add-on":     func(ctx context.Context) error { _, err := p.Addon(ctx, "clock"); return err },
-		"no add-on":  func(ctx context.Context) error { _, err := p.Addon(ctx, "nothing"); return ignore(err) },
-		"home":       func(ctx context.Context) error { _, err := p.Home(ctx, "firefox"); return err },
-		"list":       func(ctx context.Context) error { _, err := p.Browse(ctx, store.Browse{Limit: 5}); return err },
-		"versions":   func(ctx context.Context) error { _, _, _, err := p.Versions(ctx, "clock", 5, 0); return err },
-		"ratings":    func(ctx context.Context) error { _, _, err := p.Ratings(ctx, &catalog.Addon{ID: saved.ID, GUID: "clock@example.org"}, 5, 0); return err },
+		"add-on":    func(ctx context.Context) error { _, err := p.Addon(ctx, "clock"); return err },
+		"no add-on": func(ctx context.Context) error { _, err := p.Addon(ctx, "nothing"); return ignore(err) },
+		"home":      func(ctx context.Context) error { _, err := p.Home(ctx, "firefox"); return err },
+		"list":      func(ctx context.Context) error { _, err := p.Browse(ctx, store.Browse{Limit: 5}); return err },
+		"versions":  func(ctx context.Context) error { _, _, _, err := p.Versions(ctx, "clock", 5, 0); return err },
+		"ratings": func(ctx context.Context) error {
+			_, _, err := p.Ratings(ctx, &catalog.Addon{ID: saved.ID, GUID: "clock@example.org"}, 5, 0)
+			return err
+		},
 		"categories": func(ctx context.Context) error { _, err := p.Categories(ctx); return err },
 		"tags":       func(ctx context.Context) error { _, err := p.Tags(ctx, 5); return err },
 		"counts":     func(ctx context.Context) error { _, err := p.Counts(ctx); return err },

@@ -54,6 +54,19 @@ func (h handle) noteAll(ctx context.Context) error {
 	return err
 }
 
+// noteChanges notes that the add-ons changed, or that any may have if they are too many.
+func (h handle) noteChanges(ctx context.Context, changed []reference) error {
+	if len(changed) > followMax {
+		return h.noteAll(ctx)
+	}
+	for _, c := range changed {
+		if err := h.noteChange(ctx, c.guid); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // noteChange notes that the add-on changed, as the last thing in a transaction:
 // others that note a change wait for its commit.
 func (h handle) noteChange(ctx context.Context, guid string) error {
