@@ -63,7 +63,6 @@ type Cache struct {
 	log       *slog.Logger
 	meters    *meters
 	feed      feed
-	events    events
 
 	handles sync.Map // Family.Name → *Handle; names are constants of the code
 	schemas sync.Map // reflect.Type → uint64
@@ -155,7 +154,7 @@ func (c *Cache) Invalidate(ctx context.Context, f Family, keys ...string) error 
 	var errs []error
 	for _, key := range keys {
 		full := c.key(f, gen, key)
-		c.events.add(f.Name, key, "invalidated by its key")
+		h.events.add(f.Name, key, "invalidated by its key")
 		c.forget(full)
 		if genErr == nil {
 			errs = append(errs, c.far.delete(ctx, full))
@@ -186,7 +185,7 @@ func (c *Cache) InvalidateAll(ctx context.Context, f Family) error {
 	if err := c.Family(f).renew(ctx, c); err != nil {
 		return fmt.Errorf("cache: invalidate all of %s: %w", f.Name, err)
 	}
-	c.events.add(f.Name, "", "all invalidated")
+	c.Family(f).events.add(f.Name, "", "all invalidated")
 	return nil
 }
 

@@ -21,8 +21,9 @@ type Event struct {
 }
 
 const (
-	// eventsMax is how many events are kept, some 300 bytes each.
-	eventsMax = 1000
+	// eventsMax is how many events are kept of each family, some 300 bytes each: one
+	// that is written to all the time leaves the others theirs.
+	eventsMax = 200
 	// eventKey is as much of a key as an event tells: lists have long ones.
 	eventKey = 300
 )
@@ -48,13 +49,21 @@ func (e *events) add(cache, key, what string) {
 
 func clipped(key string) string { return key[:min(len(key), eventKey)] }
 
+func (e *events) all() []Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Clone(e.ring)
+}
+
 // Events returns the last things that happened to keys in this process, the latest
-// first: loads, and what ended copies. At most 1000 are kept.
+// first: loads, and what ended copies. At most 200 are kept of each family.
 func (c *Cache) Events() []Event {
-	c.events.mu.Lock()
-	defer c.events.mu.Unlock()
-	all := append(slices.Clone(c.events.ring[c.events.next:]), c.events.ring[:c.events.next]...)
-	slices.Reverse(all)
+	var all []Event
+	for _, name := range c.names() {
+		h, _ := c.handles.Load(name)
+		all = append(all, h.(*Handle).events.all()...)
+	}
+	slices.SortStableFunc(all, func(a, b Event) int { return b.At.Compare(a.At) })
 	return all
 }
 

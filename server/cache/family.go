@@ -28,6 +28,7 @@ type Handle struct {
 	saved     *metrics.Counter
 	leases    map[leaseOutcome]*metrics.Counter
 	shadows   map[shadowOutcome]*metrics.Counter
+	events    events
 
 	// invalidations counts keys that were invalidated: what was read from the backend
 	// before one of them does not go into the layer above it after. above is locked to

@@ -68,7 +68,7 @@ type change struct {
 func newFeed(reg *metrics.Registry) feed {
 	return feed{last: map[string]int64{}, behind: reg.Gauge(metrics.Desc{
 		Name: "addons_cache_behind_seconds",
-		Help: "Time since all changes of the database were last taken in: how old an answer of the cache can be. From 5 s on answers count as stale.",
+		Help: "Time since all changes of the database were last taken in, before they are asked for again: how old an answer of the cache can be. From 5 s on answers count as stale.",
 	}).With()}
 }
 
@@ -79,10 +79,10 @@ func (c *Cache) Follow(ctx context.Context, s Source) error {
 	tick := time.NewTicker(round)
 	defer tick.Stop()
 	for {
-		c.CatchUp(ctx, s) // an error is the store's, which counts it; what it means here is that asOf stays
 		if asOf := metrics.Moment(c.feed.asOf.Load()); asOf != 0 {
 			c.feed.behind.Set(asOf.Since().Seconds())
 		}
+		c.CatchUp(ctx, s) // an error is the store's, which counts it; what it means here is that asOf stays
 		select {
 		case <-ctx.Done():
 			return nil

@@ -389,7 +389,7 @@ func (r *request) keep(ctx context.Context, f *flight, held entry) {
 }
 
 // tell keeps for Explain what has happened to the key.
-func (r *request) tell(what string) { r.c.events.add(r.f.Name, r.name, what) }
+func (r *request) tell(what string) { r.h.events.add(r.f.Name, r.name, what) }
 
 // keepNear puts a copy into the layer above the backend, unless the family's keys
 // were invalidated since the backend was asked.
