@@ -44,6 +44,7 @@ func Fetch[T any](ctx context.Context, c *Cache, f Family, key string, load func
 			}
 			return v, nil
 		}
+		r.refused = e.token
 	}
 	if r.renewable(time.Now()) {
 		if v, err := decode[T](r.old.payload); err == nil {
@@ -110,18 +111,19 @@ func excusable(err error) bool {
 
 // request is one Fetch on its way.
 type request struct {
-	c      *Cache
-	h      *Handle
-	f      Family
-	name   string // the key as the caller knows it
-	key    string // as the backend does
-	schema uint64
-	remote bool   // the backend can be asked: the generation is known, and nothing owed
-	failed bool   // the backend was asked in vain
-	seen   []byte // what the backend has, nil if nothing
-	epoch  int64  // the family's invalidations when the backend was asked
-	change int64  // all changes up to it were known when the request began
-	old    entry  // the stale copy, zero if there is none
+	c       *Cache
+	h       *Handle
+	f       Family
+	name    string // the key as the caller knows it
+	key     string // as the backend does
+	schema  uint64
+	remote  bool   // the backend can be asked: the generation is known, and nothing owed
+	failed  bool   // the backend was asked in vain
+	seen    []byte // what the backend has, nil if nothing
+	refused uint64 // the token of a copy that can't be decoded, to be replaced
+	epoch   int64  // the family's invalidations when the backend was asked
+	change  int64  // all changes up to it were known when the request began
+	old     entry  // the stale copy, zero if there is none
 	// outdated: the stale copy may have missed a change, so that it can't answer while it is renewed.
 	outdated bool
 	at       results

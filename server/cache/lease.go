@@ -49,6 +49,9 @@ func (r *request) lease(ctx context.Context) (held, copied entry) {
 	for poll := firstPoll; ; poll = min(2*poll, lastPoll) {
 		now := time.Now()
 		e, ok := open(raw, r.schema)
+		if ok && r.refused != 0 && e.token == r.refused {
+			e, ok = entry{}, false
+		}
 		v, _ := r.c.feed.judge(&e.made)
 		switch {
 		case ok && v == current && now.Before(e.fresh):

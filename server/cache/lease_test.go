@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -190,48 +187,6 @@ func TestALeaseIsGivenBack(t *testing.T) {
 			if _, err := cache.Fetch(ctx, caches[len(caches)-1], family, name, func(context.Context) ([]byte, error) { return nil, nil }); err != nil {
 				t.Errorf("%s: the next load: %v", name, err)
 			}
-		}
-	})
-}
-
-// What an engine answers is never believed: every value is overwritten with junk
-// by a client of the engine's own protocol.
-func TestAPoisonedValueIsReplaced(t *testing.T) {
-	backends(t, func(t *testing.T, rawURL string) {
-		c, _ := open(t, rawURL)
-		if c.Name() != "memcache" {
-			return // Redis and memory share what is tested; the text protocol is memcached's
-		}
-		u, err := url.Parse(rawURL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		load, n := always("good")
-		fetch(t, c, family, "poisoned", load)
-		key, err := c.FullKey(t.Context(), family, "poisoned")
-		if err != nil {
-			t.Fatal(err)
-		}
-		conn, err := net.Dial("tcp", u.Host)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
-		junk := "\x02junk"
-		if _, err := conn.Write([]byte("set " + key + " 0 60 " + strconv.Itoa(len(junk)) + "\r\n" + junk + "\r\n")); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := conn.Read(make([]byte, 8)); err != nil {
-			t.Fatal(err)
-		}
-		other, _ := open(t, rawURL) // without a copy in process
-		for range 2 {
-			if got := fetch(t, other, family, "poisoned", load); got != "good" {
-				t.Errorf("Fetch = %q", got)
-			}
-		}
-		if n.Load() != 2 {
-			t.Errorf("loads = %d, want one at first and one for the junk", n.Load())
 		}
 	})
 }
