@@ -130,6 +130,39 @@ func TestAValueIsMadeOfWhatItsPartsAreMadeOf(t *testing.T) {
 	})
 }
 
+// A whole that was made of a part from before a change is from before it too.
+func TestAValueIsAsOldAsItsOldestPart(t *testing.T) {
+	synctest.Test(t, valueIsAsOldAsItsOldestPart)
+}
+
+func valueIsAsOldAsItsOldestPart(t *testing.T) {
+	c, _ := open(t, "memory:")
+	log := &changes{}
+	catchUp(t, c, log)
+	var part atomic.Int32
+	down := false
+	outer := func(ctx context.Context) (int32, error) {
+		return cache.Fetch(ctx, c, family, "part", func(ctx context.Context) (int32, error) {
+			if down {
+				return 0, fmt.Errorf("database: %w", catalog.ErrUnavailable)
+			}
+			return made(&part, "*")(ctx)
+		})
+	}
+	fetch(t, c, family, "whole", outer)
+	log.commit("x")
+	catchUp(t, c, log)
+	down = true
+	if got := fetch(t, c, family, "whole", outer); got != 1 {
+		t.Errorf("with the database down: %d, want the old part", got)
+	}
+	down = false
+	time.Sleep(1100 * time.Millisecond) // a part whose load failed answers for a second before the next try
+	if got := fetch(t, c, family, "whole", outer); got != 2 {
+		t.Errorf("with the database back: %d, want the part loaded anew", got)
+	}
+}
+
 // A process that has not yet heard of a change fills the shared backend with what it
 // read before: who has heard does not take it.
 func TestAFillFromBeforeAChangeIsNotTakenByWhoHasHeardOfIt(t *testing.T) {
