@@ -7,6 +7,11 @@
 // unless it was invalidated during the load. Errors are never kept. A copy
 // that is past its time is kept a while longer, for when the load answers
 // catalog.ErrUnavailable, or to answer while it is renewed (Family.Revalidate).
+//
+// A load notes what its value is made of (Uses, UsesAny). A process that follows what is
+// committed (Follow) gives back no copy that a change has ended, or counts it and marks
+// it as stale if it can't know (Behind). What notes nothing lives until its time is over
+// or its key is invalidated.
 package cache
 
 import (
@@ -30,7 +35,7 @@ type Family struct {
 	// background renews it; 0: who asks waits for the load.
 	Revalidate time.Duration
 	// Negative is the TTL of an empty result: nil, of no length, or one whose Empty
-	// says so. 0: it is not kept, because no row's change would tell of its end.
+	// says so. 0: it is not kept; any new row could be its end.
 	Negative time.Duration
 	Stale    time.Duration // how much longer it may answer while the load is unavailable; 0: not at all
 }
