@@ -38,6 +38,9 @@ type Family struct {
 	// says so. 0: it is not kept; any new row could be its end.
 	Negative time.Duration
 	Stale    time.Duration // how much longer it may answer while the load is unavailable; 0: not at all
+	// Dated values tell when they were read, so that no two loads agree: they are not
+	// compared with the database (shadow).
+	Dated bool
 }
 
 // jitter is the share of a TTL that is taken off at random, so that what was
@@ -86,7 +89,8 @@ type Cache struct {
 // Parameters of all: namespace, a prefix of every key (addons); and shadow, the share of hits
 // (0 to 1, 0) that are compared with a load of their own. Of the remote ones: timeout
 // (of one operation, 100ms), near (the size of the layer above, 16MiB; 0 for
-// none) and near_ttl (2s: how long this process may miss another's Invalidate).
+// none) and near_ttl (2s: how long this process may miss another's Invalidate; what
+// notes its objects stays there until its time is over, while changes are followed).
 //
 // No connection is made: a cache that is down at the start is a miss as well.
 func Open(rawURL string, reg *metrics.Registry, log *slog.Logger, more ...Option) (*Cache, error) {

@@ -47,12 +47,20 @@ func TestAnInvalidatedCopyIsNotPutBackByAFailedLoad(t *testing.T) {
 func FuzzOpen(f *testing.F) {
 	now := time.Unix(1700000000, 5)
 	f.Add(seal(entry{schema: 7, fresh: now, dead: now.Add(time.Hour), excused: true, payload: []byte(`{"a":1}`)}), uint64(7))
+	f.Add(seal(entry{schema: 7, fresh: now, made: made{seq: 3, any: true, objects: []byte("\x01a\x02bc")}, fill: fill{at: now, by: []byte("host")}}), uint64(7))
 	f.Add([]byte{format}, uint64(0))
 	f.Add([]byte("END\r\n"), uint64(0))
 	f.Fuzz(func(t *testing.T, raw []byte, schema uint64) {
 		e, ok := open(raw, schema)
 		if !ok {
 			return
+		}
+		n := 0
+		for object := range e.made.each() {
+			n += len(object) + 1
+		}
+		if n > len(e.made.objects) {
+			t.Errorf("%d bytes of objects in %d", n, len(e.made.objects))
 		}
 		again := seal(e)
 		// Any other excused byte than 1 counts as 0.
@@ -100,10 +108,10 @@ func TestACopyReadBeforeAnInvalidationDoesNotGoIntoTheLayerAbove(t *testing.T) {
 	ctx := t.Context()
 	f := Family{Name: "brief", TTL: time.Minute}
 	before := c.request(ctx, f, "k", reflect.TypeFor[string]())
-	before.keepNear(ctx, []byte("old"), time.Now().Add(time.Minute))
+	before.keepNear(ctx, []byte("old"), time.Now().Add(time.Minute), made{})
 	c.Invalidate(ctx, f, "k") // an error: the backend is not there
 	c.forgetNear(ctx, c.Family(f), before.key)
-	before.keepNear(ctx, []byte("old"), time.Now().Add(time.Minute))
+	before.keepNear(ctx, []byte("old"), time.Now().Add(time.Minute), made{})
 	if near.sets != 1 {
 		t.Errorf("put into the layer %d times, want only before the invalidation", near.sets)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"addons/server/cache"
 	"addons/server/catalog"
+	"addons/server/enginetest"
 )
 
 // changes is a Source in memory.
@@ -385,4 +386,63 @@ func TestExplainTellsWhatACopyIsMadeOfAndWhatEndedIt(t *testing.T) {
 			t.Errorf("an unknown name: %v", err)
 		}
 	})
+}
+
+func TestAValueOfVeryManyObjectsIsMadeOfAny(t *testing.T) {
+	c, _ := open(t, "memory:")
+	log := &changes{}
+	catchUp(t, c, log)
+	var many []string
+	for i := range 301 {
+		many = append(many, fmt.Sprint(i))
+	}
+	var few, all atomic.Int32
+	look := func() (int32, int32) {
+		return fetch(t, c, family, "few", made(&few, many[:300]...)), fetch(t, c, family, "all", made(&all, many...))
+	}
+	look()
+	log.commit("another")
+	catchUp(t, c, log)
+	if few, all := look(); few != 1 || all != 2 {
+		t.Errorf("loads of a value of 300 and of one of 301 objects: %d and %d, want 1 and 2", few, all)
+	}
+}
+
+// What notes its objects need not leave the process after near_ttl: changes end it.
+func TestTheLayerAboveKeepsWhatFollowsChanges(t *testing.T) {
+	e := enginetest.Redis(t)
+	c, reg := open(t, "redis://"+e.Addr+"/0?timeout=5s&near_ttl=1ns")
+	log := &changes{}
+	ctx, stop := context.WithCancel(t.Context())
+	var followed sync.WaitGroup
+	defer followed.Wait()
+	defer stop()
+	followed.Go(func() { c.Follow(ctx, log) })
+	c.Family(family)
+	wait(t, "changes are followed", func() bool {
+		x, err := c.Explain(t.Context(), family.Name+":k")
+		return err == nil && x.Feed.Behind > 0
+	})
+	var follows, not atomic.Int32
+	for range 3 {
+		fetch(t, c, cache.Family{Name: "follows", TTL: time.Minute}, "k", made(&follows, "a"))
+		fetch(t, c, cache.Family{Name: "not", TTL: time.Minute}, "k", made(&not))
+	}
+	near := func(family string) (n int) {
+		all, err := reg.Prometheus().Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range all {
+			for _, m := range f.GetMetric() {
+				if l := m.GetLabel(); f.GetName() == "addons_cache_requests_total" && l[0].GetValue() == "memory" && l[1].GetValue() == family && l[2].GetValue() == "hit" {
+					n += int(m.GetCounter().GetValue())
+				}
+			}
+		}
+		return n
+	}
+	if follows, not := near("follows"), near("not"); follows != 2 || not != 0 {
+		t.Errorf("hits in process: %d and %d, want 2 of what follows and none of what does not", follows, not)
+	}
 }

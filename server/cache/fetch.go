@@ -39,7 +39,7 @@ func Fetch[T any](ctx context.Context, c *Cache, f Family, key string, load func
 	if e, ok := r.lookup(ctx); ok {
 		if v, err := decode[T](e.payload); err == nil {
 			r.hit(ctx, e)
-			if c.shadow > 0 && rand.Float64() < c.shadow {
+			if c.shadow > 0 && !f.Dated && rand.Float64() < c.shadow {
 				r.compare(e, encoded(r, load))
 			}
 			return v, nil
@@ -153,7 +153,7 @@ func (r *request) lookup(ctx context.Context) (entry, bool) {
 	}
 	e, ok := r.read(ctx, r.c.far, now)
 	if ok {
-		r.keepNear(ctx, e.raw, e.dead)
+		r.keepNear(ctx, e.raw, e.dead, e.made)
 	}
 	return e, ok
 }
@@ -296,7 +296,7 @@ func (r *request) fly(ctx context.Context, f *flight, load loader) {
 	held, copied := r.lease(ctx)
 	if copied.raw != nil {
 		f.payload, f.copied, f.made = copied.payload, true, copied.made
-		r.keepNear(ctx, copied.raw, copied.dead)
+		r.keepNear(ctx, copied.raw, copied.dead, copied.made)
 		r.c.land(r.key, f)
 		close(f.done)
 		return
@@ -386,7 +386,7 @@ func (r *request) keep(ctx context.Context, f *flight, held entry) {
 		r.tell(fmt.Sprintf("filled in %v, %v of it queries", f.fill.took.Round(time.Microsecond), f.fill.database.Round(time.Microsecond)))
 	}
 	if raw != nil {
-		r.keepNear(ctx, raw, dead)
+		r.keepNear(ctx, raw, dead, f.made)
 	}
 }
 
@@ -395,14 +395,18 @@ func (r *request) tell(what string) { r.h.events.add(r.f.Name, r.name, what) }
 
 // keepNear puts a copy into the layer above the backend, unless the family's keys
 // were invalidated since the backend was asked.
-func (r *request) keepNear(ctx context.Context, raw []byte, dead time.Time) {
+func (r *request) keepNear(ctx context.Context, raw []byte, dead time.Time, m made) {
 	if r.c.near == nil {
 		return
+	}
+	ttl := time.Until(dead)
+	if !m.follows() || !r.c.feed.following.Load() {
+		ttl = min(ttl, r.c.nearTTL)
 	}
 	r.h.above.RLock()
 	defer r.h.above.RUnlock()
 	if r.h.invalidations.Load() == r.epoch {
-		r.c.near.set(ctx, r.key, raw, min(r.c.nearTTL, time.Until(dead)))
+		r.c.near.set(ctx, r.key, raw, ttl)
 	}
 }
 

@@ -166,6 +166,15 @@ func TestShadowsTellAStaleReadFromAWriteOnItsWay(t *testing.T) {
 				t.Error(diff)
 			}
 		}
+		// Values that tell when they were read are not compared.
+		dated, datedReg := open(t, with(url, "shadow=1"))
+		for range 3 {
+			fetch(t, dated, cache.Family{Name: "dated", TTL: time.Minute, Dated: true}, "k", func(context.Context) (int32, error) { return row.Add(1), nil })
+		}
+		dated.Settle()
+		if got := shadows(t, datedReg); len(got) > 0 {
+			t.Errorf("dated values: %v", got)
+		}
 		// The write was committed, and its Invalidate comes.
 		c, reg := open(t, with(url, "shadow=1"))
 		written := make(chan struct{})

@@ -67,7 +67,7 @@ type Source interface {
 // Family is the cache family of the sheets: ten minutes, and a day more while the
 // database is down. Who changes an add-on invalidates Keys of it.
 func Family() cache.Family {
-	return cache.Family{Name: "update", TTL: 10 * time.Minute, Stale: 24 * time.Hour}
+	return cache.Family{Name: "update", TTL: 10 * time.Minute, Stale: 24 * time.Hour, Dated: true}
 }
 
 // Keys are those under which Family has what is known of an add-on.
