@@ -409,7 +409,7 @@ func workload(t *testing.T, db *DB) {
 	_, err = db.Aggregate(ctx, time.Now())
 	check(err)
 	check(db.Push(ctx, Job{ID: "x", Kind: "k"}, Job{ID: "y", Kind: "k"}))
-	_, err = db.Lease(ctx, time.Now().Add(time.Second), time.Minute, 9)
+	_, err = db.Lease(ctx, time.Now().Add(time.Second), func(string) time.Duration { return time.Minute }, 9)
 	check(err)
 	check(db.Retry(ctx, "x", time.Now(), ""))
 	check(db.Dead(ctx, "y", ""))

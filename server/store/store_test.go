@@ -697,10 +697,18 @@ func kinds(jobs []store.Job) []string {
 	return all
 }
 
+// leaseOf is a minute, but for what takes longer.
+func leaseOf(kind string) time.Duration {
+	if kind == "long" {
+		return time.Hour
+	}
+	return time.Minute
+}
+
 func jobs(t *testing.T, db *store.DB) {
 	ctx, now := t.Context(), time.Now().UTC().Truncate(time.Microsecond)
 	lease := func(at time.Time, limit int) []store.Job {
-		return must[[]store.Job](t)(db.Lease(ctx, at, time.Minute, limit))
+		return must[[]store.Job](t)(db.Lease(ctx, at, leaseOf, limit))
 	}
 	depth := func(want ...int) {
 		t.Helper()
@@ -760,6 +768,15 @@ func jobs(t *testing.T, db *store.DB) {
 			t.Errorf("got %v, want not found", err)
 		}
 	}
+	if err := errors.Join(db.Done(ctx, "b"), db.Push(ctx, store.Job{Kind: "long"}, store.Job{Kind: "short"})); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now().UTC().Add(time.Second)
+	equal(t, "both kinds", len(lease(at, 9)), 2)
+	equal(t, "after the short one's lease", kinds(lease(at.Add(61*time.Second), 9)), []string{"short"})
+	if got := kinds(lease(at.Add(61*time.Minute), 9)); !slices.Contains(got, "long") {
+		t.Errorf("after an hour: %v, want the long one too", got)
+	}
 }
 
 func jobsConcurrent(t *testing.T, db *store.DB) {
@@ -781,7 +798,7 @@ func jobsConcurrent(t *testing.T, db *store.DB) {
 				if all {
 					return
 				}
-				got, err := db.Lease(t.Context(), time.Now(), time.Hour, 7)
+				got, err := db.Lease(t.Context(), time.Now(), leaseOf, 7)
 				if err != nil {
 					t.Error(err)
 					return
@@ -844,7 +861,7 @@ func manyWriters(t *testing.T, db *store.DB) {
 				if _, _, err := db.Browse(t.Context(), store.Browse{Limit: 5}); err != nil {
 					t.Error(err)
 				}
-				if got, err := db.Lease(t.Context(), time.Now(), time.Hour, 2); err != nil {
+				if got, err := db.Lease(t.Context(), time.Now(), leaseOf, 2); err != nil {
 					t.Error(err)
 				} else if len(got) > 0 {
 					if err := db.Done(t.Context(), got[0].ID); err != nil {
