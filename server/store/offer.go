@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 
 	"addons/server/catalog"
 )
@@ -12,21 +14,59 @@ import (
 // deleted, its slug, and, newest first, the versions that catalog.Choose can
 // choose for some version of the application, with what Choose and the answer read
 // of them (ID, Number, Channel, Strict, Compatibility, File, and the locales of the
-// ReleaseNotes without their texts). One statement, one row by its key.
+// ReleaseNotes without their texts). One row by its key; callers at the same time share
+// a statement.
 func (db *DB) Candidates(ctx context.Context, guid, app string) (known bool, versions []*catalog.Version, slug string, err error) {
-	var offers []offer
-	err = db.reads().one(ctx, qCandidates, "SELECT slug, versions FROM offers WHERE guid = ? AND app = ?", into{&slug, fromJSON(&offers)}, guid, app)
+	o, shared, err := db.offers.one(ctx, offerKey{guid, app})
+	if shared > 0 {
+		db.timers[qCandidates][outcomeOK].Share(ctx, shared)
+	}
 	if errors.Is(err, catalog.ErrNotFound) {
 		return false, nil, "", nil
 	}
 	if err != nil {
 		return false, nil, "", err
 	}
+	var offers []offer
+	if err := json.Unmarshal(o.versions, &offers); err != nil {
+		return false, nil, "", fmt.Errorf("offers of %q for %s: %w", guid, app, err)
+	}
 	versions = make([]*catalog.Version, len(offers))
 	for i, o := range offers {
 		versions[i] = o.version(app)
 	}
-	return true, versions, slug, nil
+	return true, versions, o.slug, nil
+}
+
+// offerKey is the key of a row of offers, and offerRow what else it has.
+type offerKey struct{ guid, app string }
+
+type offerRow struct {
+	slug     string
+	versions []byte // JSON
+}
+
+// readOffers reads the rows that there are, those for one application by one statement.
+func (d *driver) readOffers(ctx context.Context, keys []offerKey) (map[offerKey]offerRow, error) {
+	byApp := map[string][]any{}
+	for _, k := range keys {
+		byApp[k.app] = append(byApp[k.app], k.guid)
+	}
+	rows := make(map[offerKey]offerRow, len(keys))
+	for app, guids := range byApp {
+		err := d.reads().rows(ctx, qCandidates, "SELECT guid, slug, versions FROM offers WHERE app = ? AND guid IN "+in(len(guids)), append([]any{app}, guids...), func(r row) error {
+			key, o := offerKey{app: app}, offerRow{}
+			if err := r.Scan(&key.guid, &o.slug, &o.versions); err != nil {
+				return err
+			}
+			rows[key] = o
+			return nil
+		})
+		if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+			return nil, err
+		}
+	}
+	return rows, nil
 }
 
 // offer is a version in the JSON column of offers. Names are short because there

@@ -390,6 +390,8 @@ func workload(t *testing.T, db *DB) {
 	check(err)
 	_, _, _, err = db.Candidates(ctx, "a@b", "firefox")
 	check(err)
+	_, err = db.readOffers(ctx, []offerKey{{"a@b", "firefox"}, {"c@d", "firefox"}, {"a@b", "android"}})
+	check(err)
 	_, _, err = db.Ratings(ctx, 1, 5, 0)
 	check(err)
 	_, err = db.Tags(ctx, 5)

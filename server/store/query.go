@@ -140,4 +140,4 @@ func (q query) String() string { return queryNames()[q] }
 
 // asksForOne says whether a query that answers with a whole thing's rows finds
 // one thing or misses it.
-func (q query) asksForOne() bool { return q == qAddon || q == qVersion }
+func (q query) asksForOne() bool { return q == qAddon || q == qVersion || q == qCandidates }

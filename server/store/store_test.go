@@ -96,6 +96,7 @@ func testStore(t *testing.T, where func(testing.TB) string) {
 		"files say whose they are":                        files,
 		"candidates are those that the rule can choose":   candidates,
 		"candidates follow the status":                    candidatesFollow,
+		"candidates of many at once are everyone's own":   candidatesAtOnce,
 		"browse filters, sorts and pages":                 browse,
 		"lists cost the same queries for any length":      constantQueries,
 		"ratings add to what an import said":              ratings,
@@ -463,6 +464,29 @@ func candidates(t *testing.T, db *store.DB) {
 	if known || err != nil {
 		t.Errorf("unknown GUID: known %v, %v", known, err)
 	}
+}
+
+func candidatesAtOnce(t *testing.T, db *store.DB) {
+	const addons, callers = 20, 200
+	for i := range addons {
+		save(t, db, simple(i))
+	}
+	var wait sync.WaitGroup
+	for i := range callers {
+		wait.Go(func() {
+			n := i % (addons + 5)
+			app := []string{"firefox", "android"}[i%2]
+			ctx, ledger := metrics.Begin(t.Context(), "")
+			known, versions, slug, err := db.Candidates(ctx, fmt.Sprintf("simple-%d@example.org", n), app)
+			if err != nil || known != (n < addons) || ledger.Count("db") == 0 {
+				t.Errorf("%d: known %v, %d queries, %v", n, known, ledger.Count("db"), err)
+			}
+			if known && (slug != fmt.Sprintf("simple-%d", n) || len(versions) > 0 != (app == "firefox")) {
+				t.Errorf("%d for %s: slug %q, %d versions", n, app, slug, len(versions))
+			}
+		})
+	}
+	wait.Wait()
 }
 
 func candidatesFollow(t *testing.T, db *store.DB) {

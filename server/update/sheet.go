@@ -2,9 +2,7 @@ package update
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 
 	"addons/server/catalog"
@@ -75,13 +73,11 @@ func (in *reader) text() []byte {
 }
 
 // newSheet writes the sheet of a known add-on.
-func (s *Service) newSheet(seq int64, guid string, app catalog.App, slug string, versions []*catalog.Version) ([]byte, error) {
+func (s *Service) newSheet(seq int64, guid string, app catalog.App, slug string, versions []*catalog.Version) []byte {
 	page := binary.AppendUvarint([]byte{sheetKnown}, uint64(seq))
+	var body []byte
 	for _, v := range catalog.Choosable(versions, app) {
-		body, err := json.Marshal(manifest{map[string]updates{guid: {[]offer{s.offer(v, app, slug)}}}})
-		if err != nil {
-			return nil, fmt.Errorf("update of %q: %w", guid, err)
-		}
+		body = appendManifest(body[:0], guid, s.offer(v, app, slug))
 		var flags byte
 		if v.Strict {
 			flags = flagStrict
@@ -90,16 +86,14 @@ func (s *Service) newSheet(seq int64, guid string, app catalog.App, slug string,
 		if !bounds.Open() {
 			upper = catalog.VersionKey(bounds.Max)
 		}
-		page = appendText(append(page, flags), catalog.VersionKey(bounds.Min), upper, etag(body), string(body))
+		page = appendText(append(page, flags), catalog.VersionKey(bounds.Min), upper, etag(body))
+		page = appendText(page, body)
 	}
-	none, err := json.Marshal(manifest{map[string]updates{guid: {[]offer{}}}})
-	if err != nil {
-		return nil, fmt.Errorf("update of %q: %w", guid, err)
-	}
-	return appendText(append(page, flagLast), etag(none), string(none)), nil
+	body = appendManifest(body[:0], guid)
+	return appendText(appendText(append(page, flagLast), etag(body)), body)
 }
 
-func appendText(page []byte, texts ...string) []byte {
+func appendText[T string | []byte](page []byte, texts ...T) []byte {
 	for _, t := range texts {
 		page = append(binary.AppendUvarint(page, uint64(len(t))), t...)
 	}

@@ -297,7 +297,7 @@ func (s *Service) load(ctx context.Context, r Request) ([]byte, error) {
 	if !known {
 		return unknownSheet(seq), nil
 	}
-	return s.newSheet(seq, r.GUID, r.App, slug, versions)
+	return s.newSheet(seq, r.GUID, r.App, slug, versions), nil
 }
 
 // unknown is the answer for an add-on that nobody knows: Firefox takes it for "no
