@@ -85,13 +85,15 @@ type offer struct {
 	Size   int64  `json:"b,omitempty"`
 	// Notes are the locales that have release notes.
 	Notes []string `json:"r,omitempty"`
+	// Held is catalog.Version's HeldBack.
+	Held int `json:"p,omitempty"`
 }
 
 func newOffer(v *catalog.Version, c catalog.Compat) offer {
 	return offer{
 		ID: v.ID, Number: v.Number, Strict: v.Strict, Min: c.Min, Max: c.Max,
 		FileID: v.File.ID, Name: v.File.Name, Key: v.File.Key, URL: v.File.URL, Hash: v.File.Hash, Size: v.File.Size,
-		Notes: v.ReleaseNotes.Locales(),
+		Notes: v.ReleaseNotes.Locales(), Held: v.HeldBack,
 	}
 }
 
@@ -101,7 +103,7 @@ func (o offer) version(app string) *catalog.Version {
 		notes[locale] = ""
 	}
 	return &catalog.Version{
-		ID: o.ID, Number: o.Number, Channel: catalog.Listed, Strict: o.Strict, ReleaseNotes: notes,
+		ID: o.ID, Number: o.Number, Channel: catalog.Listed, Strict: o.Strict, ReleaseNotes: notes, HeldBack: o.Held,
 		Compatibility: []catalog.Compat{{App: app, Min: o.Min, Max: o.Max}},
 		File: catalog.File{
 			ID: o.FileID, VersionID: o.ID, Name: o.Name, Key: o.Key, URL: o.URL,
@@ -123,13 +125,13 @@ func choosable(versions []*catalog.Version, app catalog.App) []offer {
 
 // offered reads what choosable needs of an add-on's offered versions, and Created.
 func (h handle) offered(ctx context.Context, addonID int64) ([]*catalog.Version, error) {
-	versions, err := list(ctx, h, qSaveOffers, `SELECT v.id, v.number, v.strict, v.notes, v.created, f.id, f.name, f.content, f.url, f.hash, f.size
-		FROM versions v JOIN files f ON f.version_id = v.id WHERE v.addon_id = ? AND v.offered = 1`+newestFirst, []any{addonID},
+	versions, err := list(ctx, h, qSaveOffers, `SELECT v.id, v.number, v.strict, v.notes, v.created, f.id, f.name, f.content, f.url, f.hash, f.size,
+		COALESCE(r.held_back, 0) FROM versions v JOIN files f ON f.version_id = v.id LEFT JOIN rollouts r ON r.version_id = v.id WHERE v.addon_id = ? AND v.offered = 1`+newestFirst, []any{addonID},
 		func(r row, to **catalog.Version) error {
 			v := &catalog.Version{Channel: catalog.Listed, File: catalog.File{Status: catalog.Public}}
 			*to = v
 			return r.Scan(&v.ID, &v.Number, &v.Strict, fromJSON(&v.ReleaseNotes), fromSeconds(&v.Created),
-				&v.File.ID, &v.File.Name, &v.File.Key, &v.File.URL, &v.File.Hash, &v.File.Size)
+				&v.File.ID, &v.File.Name, &v.File.Key, &v.File.URL, &v.File.Hash, &v.File.Size, &v.HeldBack)
 		})
 	if err != nil {
 		return nil, err

@@ -96,6 +96,7 @@ func testStore(t *testing.T, where func(testing.TB) string) {
 		"files say whose they are":                        files,
 		"candidates are those that the rule can choose":   candidates,
 		"candidates follow the status":                    candidatesFollow,
+		"a rollout holds a version back from a share":     rollouts,
 		"candidates of many at once are everyone's own":   candidatesAtOnce,
 		"browse filters, sorts and pages":                 browse,
 		"lists cost the same queries for any length":      constantQueries,
@@ -464,6 +465,61 @@ func candidates(t *testing.T, db *store.DB) {
 	if known || err != nil {
 		t.Errorf("unknown GUID: known %v, %v", known, err)
 	}
+}
+
+func rollouts(t *testing.T, db *store.DB) {
+	in := clock()
+	save(t, db, in)
+	ctx := t.Context()
+	a := must[*catalog.Addon](t)(db.Addon(ctx, "clock"))
+	held := func() map[string]int {
+		_, versions, _, err := db.Candidates(ctx, "clock@example.org", "firefox")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := map[string]int{}
+		for _, v := range versions {
+			all[v.Number] = v.HeldBack
+		}
+		return all
+	}
+	before := must[int64](t)(db.Clock(ctx))
+	newest := must[*catalog.Version](t)(db.Version(ctx, a.ID, "v1.10"))
+	if err := db.SetRollout(ctx, a.ID, newest.ID, 25); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "held back", held()["1.10"], 75)
+	if _, ok := held()["1.9"]; !ok {
+		t.Errorf("candidates %v, want the version before too, for the others", held())
+	}
+	equal(t, "changes", must[[]string](t)(db.Changes(ctx, before, 9)), []string{"clock@example.org"})
+	list := must[[]store.Rollout](t)(db.Rollouts(ctx))
+	if len(list) != 1 || list[0].Slug != "clock" || list[0].Version != "1.10" || list[0].Percent != 25 || time.Since(list[0].Changed) > time.Minute {
+		t.Errorf("rollouts %+v", list)
+	}
+
+	// An import keeps it, and may begin with one.
+	in.Addon.WeeklyDownloads++
+	in.Versions = append(in.Versions, clockVersion("1.11", 0))
+	in.HeldBack = 100
+	save(t, db, in)
+	equal(t, "after an import", []int{held()["1.10"], held()["1.11"]}, []int{75, 100})
+
+	eleven := must[*catalog.Version](t)(db.Version(ctx, a.ID, "v1.11"))
+	for percent, want := range map[int]int{0: 100, 100: 0} {
+		if err := errors.Join(db.SetRollout(ctx, a.ID, newest.ID, percent), db.SetRollout(ctx, a.ID, eleven.ID, 0)); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, fmt.Sprintf("held back at %d %%", percent), held()["1.10"], want)
+	}
+	if err := db.SetRollout(ctx, a.ID, newest.ID, 101); !errors.Is(err, catalog.ErrInvalid) {
+		t.Errorf("101 %%: %v, want invalid", err)
+	}
+	if err := db.SetRollout(ctx, a.ID+1, newest.ID, 5); !errors.Is(err, catalog.ErrNotFound) {
+		t.Errorf("another add-on's version: %v, want not found", err)
+	}
+	save(t, db, simple(1))
+	equal(t, "held back of a new add-on", len(must[[]store.Rollout](t)(db.Rollouts(ctx))), 1)
 }
 
 func candidatesAtOnce(t *testing.T, db *store.DB) {

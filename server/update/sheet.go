@@ -15,17 +15,19 @@ import (
 //
 // An entry is a version that some question chooses, the highest first:
 //
-//	flags (1 byte) · minimum's key · maximum's key ("" if open) · answer
+//	flags (1 byte) · minimum's key · maximum's key ("" if open) · only if it is held
+//	back: the version's id and from how many percent of the clients (uvarints) · answer
 //
 // and an answer is its ETag and its body. Every text is its length as a uvarint and
-// its bytes. The first entry that fits a question is the answer to it. Sheets of
-// other builds, whose kinds are u and k, are not read.
+// its bytes. The first entry that fits a question, and that its asker gets, is the answer.
+// Sheets of other builds, whose kinds are u, k, U and K, are not read.
 const (
-	sheetUnknown = 'U'
-	sheetKnown   = 'K'
+	sheetUnknown = 'N'
+	sheetKnown   = 'A'
 
 	flagLast   = 1 << 0 // no entry, but the answer "no update"
 	flagStrict = 1 << 1 // the maximum binds in mode normal too
+	flagHeld   = 1 << 2 // held back from some clients
 )
 
 func unknownSheet(seq int64) []byte {
@@ -82,12 +84,18 @@ func (s *Service) newSheet(seq int64, guid string, app catalog.App, slug string,
 		if v.Strict {
 			flags = flagStrict
 		}
+		if v.HeldBack > 0 {
+			flags |= flagHeld
+		}
 		bounds, upper := rangeOf(v, app), ""
 		if !bounds.Open() {
 			upper = catalog.VersionKey(bounds.Max)
 		}
-		page = appendText(append(page, flags), catalog.VersionKey(bounds.Min), upper, etag(body))
-		page = appendText(page, body)
+		page = appendText(append(page, flags), catalog.VersionKey(bounds.Min), upper)
+		if v.HeldBack > 0 {
+			page = binary.AppendUvarint(binary.AppendUvarint(page, uint64(v.ID)), uint64(v.HeldBack))
+		}
+		page = appendText(appendText(page, etag(body)), body)
 	}
 	body = appendManifest(body[:0], guid)
 	return appendText(appendText(append(page, flagLast), etag(body)), body)
