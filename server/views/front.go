@@ -48,7 +48,8 @@ func (h *Handler) front(w http.ResponseWriter, r *http.Request) {
 		Rows           []row
 		Heard          heard
 		Views          []*view
-	}{c, problem, ofDevices, ofSpans, shownVitals(), h.rows(c, measured), heard{served * h.sample, told}, first(h.store.newest(""), 10)})
+		Programs       int // whose views are kept, when those of people are shown
+	}{c, problem, ofDevices, ofSpans, shownVitals(), h.rows(c, measured), heard{served * h.sample, told}, first(h.store.newest(among{Device: c.Device}), 10), h.store.programsBeside(c.Device)})
 }
 
 func first[T any](all []T, n int) []T { return all[:min(len(all), n)] }
