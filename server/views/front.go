@@ -101,5 +101,9 @@ type heard struct{ Of, Told float64 }
 // Any says whether there is something to tell.
 func (h heard) Any() bool { return h.Of >= .5 }
 
+// All says whether as good as all told. There may seem to be more: of the two counters, one is
+// asked of another process, at another moment.
+func (h heard) All() bool { return h.Share() >= .995 }
+
 // Share is told of all.
 func (h heard) Share() float64 { return min(h.Told/h.Of, 1) }
