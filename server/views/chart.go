@@ -154,5 +154,5 @@ func (s step) Range(v vital) string {
 		return "up to " + v.Format(s.High)
 	}
 	whole := strings.NewReplacer(" ", "\u00a0") // a narrow screen breaks the line between the numbers, not in them
-	return whole.Replace(v.Format(s.Low)) + " – " + whole.Replace(v.Format(s.High))
+	return whole.Replace(v.Format(s.Low)) + "\u00a0– " + whole.Replace(v.Format(s.High))
 }

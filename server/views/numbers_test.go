@@ -248,7 +248,7 @@ func TestTheExplorerReadsWhatPrometheusKeeps(t *testing.T) {
 		"/views/?range=1h&device=bot": {`<td>bot</td>`},
 		"/views/page/addon?range=1h&device=mobile": {
 			"75th percentile of 200 views, mobile, last 1h", `<a href="/views/trace/` + trace + `"><code>`, "<td><code>" + forgotten + "</code></td>", `<circle class="bad"`, `<circle class="ok"`, `<line class="mark"`,
-			"<caption><span>Views by LCP: good up to 2.50 s, poor above 4.00 s</span></caption>", "<th scope=\"row\">4.00\u00a0s – 6.00\u00a0s</th><td>✕ poor</td><td class=\"number\">25 %</td>",
+			"<caption><span>Views by LCP: good up to 2.50 s, poor above 4.00 s</span></caption>", "<th scope=\"row\">4.00\u00a0s\u00a0– 6.00\u00a0s</th><td>✕ poor</td><td class=\"number\">25 %</td>",
 			`<th scope="row">request</th><td class="number">400</td>`, "before and after 1 &lt;new&gt; came at", `<span class="badge ok">better</span>`, "40 %",
 		},
 	} {
