@@ -64,9 +64,10 @@ var vitalBuckets = []struct {
 	{"ttfb", "rum_web_vital_ttfb_seconds", "Time to First Byte: good up to 0.8 s, poor above 1.8 s.", []float64{.025, .05, .1, .2, .4, .8, 1.2, 1.8, 3, 5, 10}},
 }
 
-// newInstruments returns instruments that make no more than most label sets of
+// newInstruments returns instruments that make no more than cfg's label sets of
 // histograms, and as many of counters.
-func newInstruments(reg prometheus.Registerer, most int) *instruments {
+func newInstruments(reg prometheus.Registerer, cfg Config) *instruments {
+	most := cmp.Or(cfg.MaxLabelSets, maxLabelSets)
 	errors, ratings, overflows := counter(errorsMetric), counter(ratingsMetric), counter(overflowMetric)
 	phases := histogram(phasesMetric, []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30})
 	timings := histogram(timingsMetric, []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60})
@@ -97,6 +98,7 @@ func newInstruments(reg prometheus.Registerer, most int) *instruments {
 		reg.MustRegister(vec)
 		m.vitals[v.vital] = newCapped(metric, vec, "page", histograms, overflows)
 	}
+	m.begin(cfg, most)
 	return m
 }
 
@@ -111,12 +113,21 @@ func histogram(m Metric, buckets []float64) *prometheus.HistogramVec {
 	}, m.Labels)
 }
 
+// Kinds of what goes wrong in a page, the values of a label.
+const (
+	scriptError = "error"
+	rejection   = "rejection"
+	blocked     = "csp"
+)
+
+var kinds = []string{scriptError, rejection, blocked}
+
 // count counts what a beacon has beside samples.
 func (m *instruments) count(b *Beacon, from *origin) {
 	for _, e := range [...]struct {
 		kind string
 		n    uint
-	}{{"error", b.Errors.Error}, {"rejection", b.Errors.Rejection}, {"csp", b.Errors.CSP}} {
+	}{{scriptError, b.Errors.Error}, {rejection, b.Errors.Rejection}, {blocked, b.Errors.CSP}} {
 		if e.n > 0 {
 			m.errors.with(from.page, e.kind, from.device).Add(float64(min(e.n, maxErrors)))
 		}

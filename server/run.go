@@ -78,6 +78,9 @@ func (s *Server) Run(ctx context.Context, progress Progress, loaded func()) erro
 	if err != nil {
 		return err
 	}
+	if recipe, err := s.db.Unfinished(ctx); err == nil && recipe != "" { // not to know is no reason not to serve
+		s.log.Warn("the catalogue is not loaded to its end, and slow until it is: run load again", "flags", recipe)
+	}
 	// Every listener and part reports at most one failure.
 	failed := make(chan error, 10)
 	// Copies that others have made are not believed before it is known what has changed

@@ -322,8 +322,14 @@ func TestAKilledGenerationEndsWithTheSameRows(t *testing.T) {
 	if ids, err := p.db.IDs(t.Context(), 0, 10_000); err != nil || len(ids) != done.Addons {
 		t.Errorf("%d add-ons are there (%v), %d were told", len(ids), err, done.Addons)
 	}
+	if recipe, err := p.db.Unfinished(t.Context()); err != nil || !strings.HasPrefix(recipe, "--generate ") {
+		t.Errorf("unfinished: %q, %v", recipe, err)
+	}
 	if last := p.generate(t, killGeneration); last.Addons != killGeneration.Count || last.Before != done.Addons {
 		t.Errorf("the last run did %+v after %+v", last, done)
+	}
+	if recipe, err := p.db.Unfinished(t.Context()); err != nil || recipe != "" {
+		t.Errorf("unfinished after its end: %q, %v", recipe, err)
 	}
 	whole := t.TempDir()
 	openPlatform(t, whole).generate(t, killGeneration)

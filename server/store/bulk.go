@@ -66,6 +66,16 @@ func (db *DB) Bulk(ctx context.Context, recipe string) (*Bulk, error) {
 	return b, nil
 }
 
+// Unfinished is the recipe of a bulk load that has begun and not ended, "" if there is none:
+// SQLite's lists are slow until it has.
+func (db *DB) Unfinished(ctx context.Context) (recipe string, err error) {
+	err = db.reads().one(ctx, qBulkState, "SELECT recipe FROM generated WHERE id = 1 AND finished = 0", into{&recipe})
+	if errors.Is(err, catalog.ErrNotFound) {
+		return "", nil
+	}
+	return recipe, err
+}
+
 // begin reads or writes the row that says what is being loaded.
 func (b *Bulk) begin(ctx context.Context, h handle, recipe string) error {
 	var stored string
