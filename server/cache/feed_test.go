@@ -351,6 +351,26 @@ func TestAnswersCountAsStaleWhileChangesCannotBeAskedFor(t *testing.T) {
 	})
 }
 
+// A process that starts while the database is down has copies of others, and no idea
+// what has become of them.
+func TestAnswersCountAsStaleWhereChangesWereNeverKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, reg := open(t, "memory:")
+		var n atomic.Int32
+		fetch(t, c, family, "k", made(&n, "a"))
+		ctx, stop := context.WithCancel(t.Context())
+		var followed sync.WaitGroup
+		followed.Go(func() { c.Follow(ctx, &changes{down: catalog.ErrUnavailable}) })
+		synctest.Wait()
+		fetch(t, c, family, "k", made(&n, "a"))
+		if got := requests(t, reg, "addon"); got["stale"] != 1 || n.Load() != 1 {
+			t.Errorf("requests %v, %d loads, want the copy, as a stale one", got, n.Load())
+		}
+		stop()
+		followed.Wait()
+	})
+}
+
 func TestExplainTellsWhatACopyIsMadeOfAndWhatEndedIt(t *testing.T) {
 	backends(t, func(t *testing.T, url string) {
 		c, _ := open(t, url)
