@@ -358,6 +358,8 @@ func TestAnswersCountAsStaleWhereChangesWereNeverKnown(t *testing.T) {
 		c, reg := open(t, "memory:")
 		var n atomic.Int32
 		fetch(t, c, family, "k", made(&n, "a"))
+		soft := cache.Family{Name: "soft", TTL: time.Nanosecond, Revalidate: time.Hour}
+		fetch(t, c, soft, "k", made(new(atomic.Int32), "a"))
 		ctx, stop := context.WithCancel(t.Context())
 		var followed sync.WaitGroup
 		followed.Go(func() { c.Follow(ctx, &changes{down: catalog.ErrUnavailable}) })
@@ -366,6 +368,11 @@ func TestAnswersCountAsStaleWhereChangesWereNeverKnown(t *testing.T) {
 		if got := requests(t, reg, "addon"); got["stale"] != 1 || n.Load() != 1 {
 			t.Errorf("requests %v, %d loads, want the copy, as a stale one", got, n.Load())
 		}
+		fetch(t, c, soft, "k", made(&n, "a")) // past its time, and renewed in the background
+		if got := requests(t, reg, "soft"); got["stale"] != 1 || got["revalidated"] != 0 {
+			t.Errorf("requests %v, want the copy that is past its time as a stale one", got)
+		}
+		c.Settle()
 		stop()
 		followed.Wait()
 	})

@@ -50,6 +50,10 @@ func Fetch[T any](ctx context.Context, c *Cache, f Family, key string, load func
 		if v, err := decode[T](r.old.payload); err == nil {
 			r.start(ctx, encoded(r, load))
 			r.served(ctx, r.old)
+			if r.late(r.old) {
+				r.stale(ctx, r.h.far)
+				return v, nil
+			}
 			r.h.far.revalidated.Inc()
 			return v, nil
 		}
@@ -188,7 +192,7 @@ func (r *request) read(ctx context.Context, l *layer, now time.Time) (entry, boo
 
 func (r *request) hit(ctx context.Context, e entry) {
 	r.served(ctx, e)
-	if e.excused || e.made.follows() && r.c.feed.late() {
+	if e.excused || r.late(e) {
 		r.stale(ctx, r.at)
 		return
 	}
@@ -198,6 +202,9 @@ func (r *request) hit(ctx context.Context, e entry) {
 	}
 	r.at.hit.Inc()
 }
+
+// late says that a change may have ended the copy, which is not known.
+func (r *request) late(e entry) bool { return e.made.follows() && r.c.feed.late() }
 
 // served tells what a copy that answers saves, and what it is made of.
 func (r *request) served(ctx context.Context, e entry) {

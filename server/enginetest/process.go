@@ -63,8 +63,6 @@ func run(t testing.TB, p *Process) *Process {
 func (p *Process) Start(t testing.TB) {
 	t.Helper()
 	p.cmd = exec.Command(p.program, p.args...)
-	// It must not outlive a test that is killed.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
