@@ -473,3 +473,31 @@ func TestTheLayerAboveKeepsWhatFollowsChanges(t *testing.T) {
 		t.Errorf("hits in process: %d and %d, want 2 of what follows and none of what does not", follows, not)
 	}
 }
+
+// A copy that a change has just ended is no stale read: the process hears of it in a moment.
+func TestAComparisonWaitsForTheChangesThatAreOnTheirWay(t *testing.T) {
+	for name, tell := range map[string]bool{"changed": true, "mismatch": false} {
+		synctest.Test(t, func(t *testing.T) {
+			c, reg := open(t, "memory:?shadow=1")
+			log := &changes{}
+			ctx, stop := context.WithCancel(t.Context())
+			var followed sync.WaitGroup
+			followed.Go(func() { c.Follow(ctx, log) })
+			synctest.Wait()
+			var row atomic.Int32
+			read := func(ctx context.Context) (int32, error) { cache.Uses(ctx, "a"); return row.Load(), nil }
+			fetch(t, c, family, "k", read)
+			row.Store(1)
+			if tell {
+				log.commit("a")
+			}
+			fetch(t, c, family, "k", read)
+			c.Settle()
+			if got := shadows(t, reg); got[name] != 1 || len(got) != 1 {
+				t.Errorf("the writer tells: %t: %v, want one %s", tell, got, name)
+			}
+			stop()
+			followed.Wait()
+		})
+	}
+}
