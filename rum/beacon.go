@@ -68,9 +68,10 @@ type Vitals struct {
 // start of the navigation, 0 for what did not happen.
 // https://www.w3.org/TR/navigation-timing-2/
 type Navigation struct {
-	Type  string  `json:"type"`
-	Now   float64 `json:"now"` // when the entry was read
-	Trace string  `json:"trace"`
+	Type   string  `json:"type"`
+	Now    float64 `json:"now"`    // when the entry was read
+	Cached bool    `json:"cached"` // by the browser's HTTP cache: no request of this view came to the server
+	Trace  string  `json:"trace"`
 
 	ActivationStart            float64 `json:"activationStart"`
 	RedirectStart              float64 `json:"redirectStart"`

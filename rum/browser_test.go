@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -42,6 +43,7 @@ type pages struct {
 	reg  *prometheus.Registry
 	got  chan arrival
 	held chan struct{} // closed when requests that hang may end
+	kept bool          // browsers may keep the pages that are served from now on, for a minute
 
 	mu   sync.Mutex
 	sent map[string][]float64 // what statsd got, by key
@@ -108,12 +110,26 @@ func (s *pages) timings(key string) []float64 {
 }
 
 func (s *pages) serve(path, body string) {
-	s.mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+	kept, answers := s.kept, new(atomic.Int64)
+	s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		trace := "4bf92f3577b34da6a3ce929d0e0e4736"
+		if kept {
+			trace = traceOf(answers.Add(1))
+			w.Header().Set("Cache-Control", "public, max-age=60")
+			w.Header().Set("ETag", `"same"`)
+		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Server-Timing", `app;dur=12.5, db;dur=3;desc="2", trace;desc="4bf92f3577b34da6a3ce929d0e0e4736"`)
+		w.Header().Set("Server-Timing", `app;dur=12.5, db;dur=3;desc="2", trace;desc="`+trace+`"`)
+		if kept && r.Header.Get("If-None-Match") != "" {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
 		fmt.Fprint(w, "<!doctype html><html lang=en>"+body)
 	})
 }
+
+// traceOf is the trace id of a page's nth answer, if browsers may keep it.
+func traceOf(n int64) string { return fmt.Sprintf("%032x", n) }
 
 // measured serves a page with the script, after prelude, which is script too.
 func (s *pages) measured(path, prelude, body string) string {
@@ -178,7 +194,7 @@ func (s *pages) end(b tab) {
 			}
 			key, unit := "rum.home.", 1000.0
 			switch name := f.GetName(); {
-			case name == "rum_beacons_total", name == "rum_bot_beacons_total", name == "rum_series_overflow_total", name == "rum_page_errors_total", name == "rum_values_late_total":
+			case name == "rum_beacons_total", name == "rum_bot_beacons_total", name == "rum_series_overflow_total", name == "rum_page_errors_total", name == "rum_views_total", name == "rum_values_late_total":
 				continue
 			case name == "rum_values_dropped_total":
 				s.t.Errorf("a real browser's value was dropped: %v", labels)
@@ -375,6 +391,40 @@ func views(t *testing.T, is nature, newTab func(*testing.T) tab) {
 			absent(t, a, "INP")
 			if n := len(s.timings("window.performance.navigation.type." + kind)); n != 0 {
 				t.Errorf("%d of type %s among people's in statsd, want none of a program", n, kind)
+			}
+		}
+	})
+
+	view("a page that the browser has kept tells nothing of the request before", func(t *testing.T, s *pages, b tab) {
+		s.kept = true
+		url := s.measured("/page", "", "")
+		look := func(what, kind, trace string, tells func() arrival) {
+			t.Helper()
+			want := loaded(b)
+			a := tells()
+			if kept := trace == ""; a.Nav.Type != kind || a.Nav.Cached != kept || a.Nav.Trace != trace || (a.ServerTiming == nil) != kept {
+				t.Errorf("%s: a %s (kept: %t) of trace %q, with %+v; want a %s of %q", what, a.Nav.Type, a.Nav.Cached, a.Nav.Trace, a.ServerTiming, kind, trace)
+			}
+			if at := want.Nav["responseStart"].(float64); at > 0 {
+				s.checkVital(a, "TTFB", at)
+			} else { // Firefox says nothing of when it had the first byte of what it keeps
+				absent(t, a, "TTFB")
+			}
+		}
+		left := func() arrival { return leave(s, b) }
+		b.open(url)
+		look("the first view", "navigate", traceOf(1), left)
+		b.open(url)
+		look("what was kept", "navigate", "", func() arrival {
+			b.reload()
+			return s.next()
+		})
+		look("what the server has found unchanged", "reload", traceOf(2), left)
+		b.open(url)
+		look("what was kept since", "navigate", "", left)
+		for source, want := range map[string]float64{"server": 2, "browser_cache": 2} {
+			if got := counted(t, s.reg, "rum_views_total", "home", source); got != want {
+				t.Errorf("%v views from %s are counted, want %v", got, source, want)
 			}
 		}
 	})

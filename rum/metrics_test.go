@@ -123,6 +123,33 @@ func TestProgramsAreKeptApart(t *testing.T) {
 	}
 }
 
+func TestViewsAreCountedByWhereThePageCameFrom(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	h := shop(reg, keys{})
+	for nav, source := range map[string]string{
+		`{"type":"navigate","responseStart":10}`:  "server",
+		`{"type":"prerender","responseStart":10}`: "server",
+		`{"type":"made up"}`:                      "server",
+		`null`:                                    "server",
+		`{"type":"navigate","cached":true,"responseStart":10}`:  "browser_cache",
+		`{"type":"back_forward","cached":true,"fetchStart":10}`: "browser_cache",
+		`{"type":"back-forward-cache"}`:                         "back_forward_cache",
+		`{"type":"soft-navigation"}`:                            "page",
+	} {
+		before := family(t, reg, "rum_views_total")["cart "+source].GetCounter().GetValue()
+		if w := ask(h.ServeHTTP, "POST", "/rum", "", `{"page":"cart","nav":`+nav+`}`); w.Code != http.StatusNoContent {
+			t.Fatal(w.Code, w.Body)
+		}
+		if n := family(t, reg, "rum_views_total")["cart "+source].GetCounter().GetValue() - before; n != 1 {
+			t.Errorf("a view of %s counts %v from %s, want 1", nav, n, source)
+		}
+	}
+	ask(h.ServeHTTP, "POST", "/rum", form, boomerangForm)
+	if all := family(t, reg, "rum_views_total"); len(all) != 4 {
+		t.Errorf("the views are from %v, want four sources, and none that another script has told of", all)
+	}
+}
+
 // TestLabelSetsAreCapped has a thousand pages, on every device and connection, which would make
 // 100,000 label sets of vitals alone.
 func TestLabelSetsAreCapped(t *testing.T) {
@@ -172,8 +199,8 @@ func TestLabelSetsAreCapped(t *testing.T) {
 	if diff := cmp.Diff(want, counted); diff != "" {
 		t.Errorf("values are lost:\n%s", diff)
 	}
-	counters := len(family(t, reg, "rum_page_errors_total")) + len(family(t, reg, "rum_web_vital_ratings_total"))
-	if counters > 2000+9+15 {
+	counters := len(family(t, reg, "rum_page_errors_total")) + len(family(t, reg, "rum_web_vital_ratings_total")) + len(family(t, reg, "rum_views_total"))
+	if counters > 2000+9+15+1 {
 		t.Errorf("%d counters", counters)
 	}
 }

@@ -33,6 +33,29 @@ func (b *Beacon) view(from *origin, samples []Sample) (View, bool) {
 // https://wicg.github.io/soft-navigations/
 const softNavigation = "soft-navigation"
 
+// Sources of a page view, the values of a label: what the page was taken from.
+const (
+	fromServer           = "server"
+	fromBrowserCache     = "browser_cache"
+	fromBackForwardCache = "back_forward_cache"
+	fromPage             = "page" // which a soft navigation stays in
+)
+
+// source is where a beacon's page came from: the server, unless it says otherwise.
+func (b *Beacon) source() string {
+	switch {
+	case b.Nav == nil:
+		return fromServer
+	case b.Nav.Type == "back-forward-cache":
+		return fromBackForwardCache
+	case b.Nav.Type == softNavigation:
+		return fromPage
+	case b.Nav.Cached:
+		return fromBrowserCache
+	}
+	return fromServer
+}
+
 // NotGood are the vitals that are worse than good.
 func (v View) NotGood() (all []Sample) {
 	for _, s := range v.Samples {

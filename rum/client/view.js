@@ -24,8 +24,8 @@ export function start ({ beacon, page, sample = 1 }, ...parts) {
     end?.(view.since)
     name = view.name || name
     if (Math.random() >= sample) return
-    let timer, kept, over
-    const changed = () => { if (self.fetchLater && !over) timer ||= setTimeout(() => { timer = 0; keep(tell()) }, calm) }
+    let timer, kept
+    const changed = () => { if (self.fetchLater) timer ||= setTimeout(() => { timer = 0; if (end === mine) keep(tell()) }, calm) }
     const reads = parts.map(part => part(view, changed))
     const tell = until => JSON.stringify(Object.assign({
       connection: navigator.connection?.effectiveType,
@@ -34,27 +34,24 @@ export function start ({ beacon, page, sample = 1 }, ...parts) {
 
     // keep has the browser send body should the page end without a word, as in a crash.
     // Browsers without fetchLater, or with too much to send later already, do not.
-    const keep = (body, options) => {
+    const keep = (body, activateAfter) => {
       const next = new AbortController()
       try {
-        fetchLater(beacon, { method: 'POST', body, signal: next.signal, ...options })
+        fetchLater(beacon, { method: 'POST', body, signal: next.signal, activateAfter })
       } catch { return }
       kept?.abort()
-      kept = next
-      return true
+      return (kept = next)
     }
 
-    end = until => {
+    const mine = end = until => {
       end = undefined
-      over = true
-      clearTimeout(timer)
       const body = tell(until)
       // It is refused while too much waits to be sent.
       if (navigator.sendBeacon(beacon, body)) kept?.abort()
-      else if (!keep(body, { activateAfter: 0 })) fetch(beacon, { method: 'POST', body, keepalive: true }).catch(() => {})
+      else if (!keep(body, 0)) fetch(beacon, { method: 'POST', body, keepalive: true }).catch(() => {})
     }
     changed()
-    addEventListener('load', changed, { once: true })
+    addEventListener('load', changed)
   }
 
   // Hidden is the last state that a phone is sure to tell; Safari tells pagehide

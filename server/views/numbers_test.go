@@ -106,6 +106,10 @@ func past(now time.Time) *history {
 		}
 		course("rum_navigation_phase_seconds_bucket", `page="addon",device="mobile",phase="`+phase+`",le="+Inf"`, steadily(4), "")
 	}
+	h.WriteString("# TYPE rum_views counter\n")
+	course("rum_views_total", `page="addon",source="server"`, steadily(4), "")
+	course("rum_views_total", `page="addon",source="browser_cache"`, steadily(3), "")
+	course("rum_views_total", `page="addon",source="back_forward_cache"`, steadily(2), "")
 	h.WriteString("# TYPE addons_measured_pages counter\n")
 	course("addons_measured_pages_total", `page="addon"`, steadily(10), "")
 	h.WriteString("# TYPE addons_build_info gauge\n")
