@@ -51,9 +51,15 @@ var formats = []string{own, boomerang, webVitals, faro, djangoStatsd, reports, u
 
 // Errors are how many a page view had.
 type Errors struct {
-	Error     uint `json:"error"`     // of scripts, and of what could not be loaded
+	Error     uint `json:"error"`     // of scripts
 	Rejection uint `json:"rejection"` // of promises, that nobody handled
 	CSP       uint `json:"csp"`       // kept from happening by the content security policy
+
+	// What could not be loaded, by the element that asked for it:
+	Image  uint `json:"img"`
+	Script uint `json:"script"`
+	Link   uint `json:"link"` // a style sheet, mostly
+	Other  uint `json:"other"`
 }
 
 // maxErrors of each kind that a beacon can tell: rum.js counts no further.

@@ -33,7 +33,7 @@ var (
 	viewsMetric      = Metric{"rum_views_total", "Page views that the site's own script has told of, by where the page came from: server, browser_cache (fresh in the browser's HTTP cache), back_forward_cache, page (a soft navigation). Those from the server are to be compared with the pages that it has sent.", []string{"page", "source"}}
 	overflowMetric   = Metric{"rum_series_overflow_total", "Values counted under page or country \"overflow\", for there were as many label sets as there may be.", []string{"metric"}}
 	lateMetric       = Metric{"rum_values_late_total", "Vitals told anew after the value before was counted.", nil}
-	errorsMetric     = Metric{"rum_page_errors_total", "What went wrong in pages: errors of scripts, rejections that nobody handled, what the content security policy kept from happening.", []string{"page", "kind", "device"}}
+	errorsMetric     = Metric{"rum_page_errors_total", "What went wrong in pages: errors of scripts, rejections that nobody handled, what the content security policy kept from happening, and load_*: images, scripts, links (style sheets, mostly) and other elements whose resource could not be loaded.", []string{"page", "kind", "device"}}
 	networkMetric    = Metric{"rum_network_errors_total", "Requests of browsers that came to nothing, as Network Error Logging tells: each report stands for as many as its sampling fraction says.", []string{"phase", "type"}}
 	violationsMetric = Metric{"rum_csp_violations_total", "Reports of what a content security policy has kept from happening, or would have.", []string{"directive", "disposition"}}
 	droppedMetric    = Metric{"rum_values_dropped_total", "Values in beacons that cannot be true, by metric and reason.", []string{"metric", "reason"}}
@@ -118,7 +118,10 @@ func (m *instruments) count(b *Beacon, from *origin) {
 	for _, e := range [...]struct {
 		kind string
 		n    uint
-	}{{"error", b.Errors.Error}, {"rejection", b.Errors.Rejection}, {"csp", b.Errors.CSP}} {
+	}{
+		{"error", b.Errors.Error}, {"rejection", b.Errors.Rejection}, {"csp", b.Errors.CSP},
+		{"load_image", b.Errors.Image}, {"load_script", b.Errors.Script}, {"load_link", b.Errors.Link}, {"load_other", b.Errors.Other},
+	} {
 		if e.n > 0 {
 			m.errors.with(from.page, e.kind, from.device).Add(float64(min(e.n, maxErrors)))
 		}
