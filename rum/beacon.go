@@ -12,7 +12,6 @@ import (
 // rum.js sends.
 type Beacon struct {
 	Page         string         `json:"page"`       // the server's name for the kind of page
-	URL          string         `json:"url"`        // of the page where it has no name: matched with the site's routes and forgotten
 	Connection   string         `json:"connection"` // Network Information API's effective type
 	Automated    bool           `json:"automated"`  // navigator.webdriver: a program holds the browser
 	Vitals       Vitals         `json:"vitals"`
@@ -26,6 +25,7 @@ type Beacon struct {
 
 	// What other clients send:
 	Format    string        `json:"-"`
+	URL       string        `json:"-"` // of the page, which has no name there: matched with the site's routes and forgotten
 	ID        string        `json:"-"` // of the values: a later one with the same takes their place
 	Extra     bool          `json:"-"` // there is mostly another of the same page view
 	TraceID   string        `json:"-"`
@@ -106,7 +106,7 @@ func Decode(body []byte) (Beacon, error) {
 	if err := json.Unmarshal(body, &b); err != nil {
 		return Beacon{}, fmt.Errorf("not a beacon: %w", err)
 	}
-	if b.Page == "" && b.URL == "" {
+	if b.Page == "" {
 		return Beacon{}, fmt.Errorf(`not a beacon: "page" is missing`)
 	}
 	if n := len(b.ServerTiming) + len(b.Timings); n > maxValues {

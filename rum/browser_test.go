@@ -29,7 +29,8 @@ import (
 // arrival is a beacon: as the handler decodes it, and as the browser wrote it.
 type arrival struct {
 	rum.Beacon
-	raw struct {
+	body string
+	raw  struct {
 		Vitals map[string]float64
 		Nav    map[string]any
 	}
@@ -55,15 +56,14 @@ func newPages(t *testing.T) *pages {
 		got: make(chan arrival, 100), held: make(chan struct{}),
 	}
 	handler := rum.NewHandler(rum.Config{
-		Pages: []string{"home"}, Timings: []string{"search"},
-		PageOf: func(path string) string { return map[string]string{"/soft": "home"}[path] },
+		Pages: []string{"home", "soft"}, Timings: []string{"search"},
 	}, s.reg, s, slog.New(slog.DiscardHandler))
 	s.mux.HandleFunc("/rum", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		recorded := httptest.NewRecorder()
 		handler.ServeHTTP(recorded, r)
-		var a arrival
+		a := arrival{body: string(body)}
 		var err error
 		if a.Beacon, err = rum.Decode(body); err != nil || recorded.Code != http.StatusNoContent {
 			t.Errorf("beacon %s from %q got %d %v", body, r.Header.Get("Sec-Fetch-Site"), recorded.Code, err)
@@ -192,7 +192,7 @@ func (s *pages) end(b tab) {
 			for _, l := range m.Label {
 				labels[l.GetName()] = l.GetValue()
 			}
-			key, unit := "rum.home.", 1000.0
+			key, unit := "rum."+labels["page"]+".", 1000.0
 			switch name := f.GetName(); {
 			case name == "rum_beacons_total", name == "rum_bot_beacons_total", name == "rum_series_overflow_total", name == "rum_page_errors_total", name == "rum_views_total", name == "rum_values_late_total":
 				continue
@@ -259,7 +259,7 @@ func (s *pages) checkVital(a arrival, name string, want float64) {
 	if !ok || !near(got, want) {
 		s.t.Errorf("%s = %v (sent: %t), the page says %v", name, got, ok, want)
 	}
-	if sent := s.timings("rum.home." + strings.ToLower(name)); len(sent) == 0 || sent[len(sent)-1] != got {
+	if sent := s.timings("rum." + a.Page + "." + strings.ToLower(name)); len(sent) == 0 || sent[len(sent)-1] != got {
 		s.t.Errorf("statsd has %v for %s, the beacon %v", sent, name, got)
 	}
 }

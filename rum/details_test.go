@@ -157,16 +157,19 @@ func TestNamesOfTimings(t *testing.T) {
 	}
 }
 
-func TestASoftNavigationIsAViewOfThePageAtItsPath(t *testing.T) {
+func TestASoftNavigationIsAViewOfThePageThatItNames(t *testing.T) {
 	h, reg, sink, views := watching(t)
 	for _, body := range []string{
-		`{"url":"/addon","vitals":{"LCP":90,"FCP":60,"CLS":0},"nav":{"type":"soft-navigation"}}`,
-		`{"url":"/secret?q=mine","vitals":{"LCP":91},"nav":{"type":"soft-navigation"}}`,
+		`{"page":"addon","vitals":{"LCP":90,"FCP":60,"CLS":0},"nav":{"type":"soft-navigation"}}`,
+		`{"page":"/secret?q=mine","vitals":{"LCP":91},"nav":{"type":"soft-navigation"}}`,
 		`{"page":"home","vitals":{"FCP":60},"nav":{"type":"back-forward-cache"}}`,
 	} {
 		if got := post(h, body); got != 204 {
 			t.Fatalf("status %d of %s", got, body)
 		}
+	}
+	if got := post(h, `{"url":"/addon","nav":{"type":"soft-navigation"}}`); got != 400 {
+		t.Errorf("status %d of an address in the place of a page's name", got)
 	}
 	if sink["rum.addon.lcp"] != 90 || sink["rum.other.lcp"] != 91 || sink["window.performance.navigation.type.soft-navigation"] != 2 {
 		t.Errorf("statsd has %v", sink)
