@@ -216,6 +216,46 @@ func TestAPageThatEndsWellTellsOfItselfOnce(t *testing.T) {
 	s.end(b)
 }
 
+// refusing has the browser take no beacon at a view's end but a fetch, and the page note what
+// it has given to fetchLater before.
+const refusing = `var kept = [], later = fetchLater
+	fetchLater = (url, options) => {
+		if (options.activateAfter === 0) throw new DOMException('full', 'QuotaExceededError')
+		kept.push(options.signal)
+		return later(url, options)
+	}
+	navigator.sendBeacon = () => false
+	`
+
+func TestWhatIsKeptIsTakenBackWhenAFetchHasToldOfIt(t *testing.T) {
+	s, b := newPages(t), newChromiumTab(t, chromium(t))
+	b.open(s.measured("/page", refusing, ""))
+	loaded(b)
+	b.eval(`until(() => kept.length)`, nil)
+	b.away()
+	if a := s.next(); a.Nav.LoadEventEnd == 0 {
+		t.Errorf("navigation %+v", a.Nav)
+	}
+	b.eval(`until(() => kept.every(signal => signal.aborted))`, nil)
+	b.close() // now whatever was kept goes out
+	s.end(b)
+}
+
+func TestWhatIsKeptGoesOutWhenNothingElseDoes(t *testing.T) {
+	s, b := newPages(t), newChromiumTab(t, chromium(t))
+	b.open(s.measured("/page", refusing+`var send = fetch, refused = 0
+		fetch = (url, options) => options ? Promise.reject(new TypeError('refused')).finally(() => refused++) : send(url)`, ""))
+	loaded(b)
+	b.eval(`until(() => kept.length)`, nil)
+	b.away()
+	b.eval(`until(() => refused)`, nil)
+	b.close()
+	if a := s.next(); a.Nav.ResponseStart == 0 {
+		t.Errorf("navigation %+v", a.Nav)
+	}
+	s.end(b)
+}
+
 func TestAViewThatHasEndedTellsNothingWhenThePageHasLoaded(t *testing.T) {
 	s, b := newPages(t), newChromiumTab(t, chromium(t))
 	ready, release := make(chan struct{}, 1), make(chan struct{})

@@ -51,7 +51,8 @@ export function start (options, ...parts) {
       const body = tell(until)
       // It is refused while too much waits to be sent.
       if (navigator.sendBeacon(beacon, body)) kept?.abort()
-      else if (!keep(body, 0)) fetch(beacon, { method: 'POST', body, keepalive: true }).catch(() => {})
+      // What is kept from before stays until the fetch has worked: it may be refused as well.
+      else if (!keep(body, 0)) fetch(beacon, { method: 'POST', body, keepalive: true }).then(() => kept?.abort(), () => {})
     }
     changed()
     addEventListener('load', changed)
