@@ -20,6 +20,8 @@ type Beacon struct {
 	ServerTiming []ServerTiming `json:"serverTiming"` // of the page's response; 16 at the most
 	Timings      []Timing       `json:"timings"`      // of the page's own script; 16 at the most
 	Errors       Errors         `json:"errors"`
+	Confidence   *Confidence    `json:"confidence"`  // in the navigation's times; nil if the browser says nothing
+	NotRestored  []string       `json:"notRestored"` // why the page that was gone back to was not kept
 
 	unfit []Dropped // that Decode has dropped
 

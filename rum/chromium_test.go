@@ -20,6 +20,8 @@ import (
 	"github.com/chromedp/cdproto/profiler"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
+
+	"addons/rum"
 )
 
 // softPage goes to /soft within the page at a click, after some work, says so to the script, and
@@ -154,6 +156,47 @@ func TestAPrerenderedPageIsAViewOnceItIsSeen(t *testing.T) {
 		t.Error(err)
 	}
 	s.end(newChromiumTab(t, browser)) // nobody has seen /never
+}
+
+func TestAReturnToAPageThatWasNotKeptSaysWhy(t *testing.T) {
+	s, b := newPages(t), newChromiumTab(t, chromium(t))
+	s.measured("/page", "", "")
+	s.mux.HandleFunc("/gone", func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusNotFound) // what is an error is not kept
+		r.URL.Path = "/page"
+		s.mux.ServeHTTP(w, r)
+	})
+	b.open(s.URL + "/gone")
+	loaded(b)
+	var confidence rum.Confidence
+	b.eval(`nav().confidence`, &confidence)
+	b.open(s.URL + "/unmeasured")
+	a := s.next()
+	if a.Confidence == nil || *a.Confidence != confidence || confidence.Value == "" || len(a.NotRestored) != 0 {
+		t.Errorf("the first view has %+v, and was not kept for %q; the page says %+v", a.Confidence, a.NotRestored, confidence)
+	}
+	b.back()
+	loaded(b)
+	var want []string
+	b.eval(`nav().notRestoredReasons.reasons.map(r => r.reason)`, &want)
+	b.open(s.URL + "/unmeasured")
+	if a = s.next(); a.Nav.Type != "back_forward" || !slices.Equal(a.NotRestored, want) || !slices.Contains(want, "response-status-not-ok") {
+		t.Errorf("the view after is a %s of a page that was not kept for %q; the page says %q", a.Nav.Type, a.NotRestored, want)
+	}
+	// A frame tells its own reasons, or none to a page of another origin.
+	b.open(s.measured("/framed", `Object.defineProperty(PerformanceNavigationTiming.prototype, 'notRestoredReasons', { get: () => ({
+		reasons: null, children: [{ reasons: [{ reason: 'lock' }], children: [{ reasons: [{ reason: 'websocket' }, { reason: 'lock' }], children: null }] }] }) })`, ""))
+	loaded(b)
+	b.open(s.URL + "/unmeasured")
+	if a = s.next(); !slices.Equal(a.NotRestored, []string{"lock", "websocket"}) {
+		t.Errorf("a page with frames was not kept for %q", a.NotRestored)
+	}
+	for reason, want := range map[string]float64{"response-status-not-ok": 1, "lock": 1, "websocket": 1} {
+		if n := counted(t, s.reg, "rum_not_restored_total", "home", reason); n != want {
+			t.Errorf("%v of %s are counted, want %v", n, reason, want)
+		}
+	}
+	s.end(b)
 }
 
 // keeping has a page note what it gives to fetchLater.

@@ -18,6 +18,7 @@ type Metric struct {
 func Metrics() []Metric {
 	all := []Metric{
 		beaconsMetric, botsMetric, droppedMetric, lateMetric, overflowMetric, phasesMetric, ratingsMetric, viewsMetric, errorsMetric, networkMetric, violationsMetric, timingsMetric,
+		notRestoredMetric, confidenceMetric, randomMetric,
 	}
 	for _, v := range vitalBuckets {
 		all = append(all, Metric{v.name, v.help, vitalLabels})
@@ -48,6 +49,8 @@ type instruments struct {
 	network, violations    *prometheus.CounterVec
 	late                   prometheus.Counter
 	errors, ratings, views *capped[prometheus.Counter]
+	notRestored            *capped[prometheus.Counter]
+	confidence, random     *capped[prometheus.Counter]
 	phases, timings        *capped[prometheus.Observer]
 	vitals                 map[string]*capped[prometheus.Observer]
 }
@@ -71,19 +74,23 @@ func newInstruments(reg prometheus.Registerer, most int) *instruments {
 	errors, ratings, views, overflows := counter(errorsMetric), counter(ratingsMetric), counter(viewsMetric), counter(overflowMetric)
 	phases := histogram(phasesMetric, []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30})
 	timings := histogram(timingsMetric, []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60})
+	notRestored, confidence, random := counter(notRestoredMetric), counter(confidenceMetric), counter(randomMetric)
 	histograms, counters := newBudget(most), newBudget(most)
 	m := &instruments{
 		beacons: counter(beaconsMetric), bots: counter(botsMetric), dropped: counter(droppedMetric),
 		network: counter(networkMetric), violations: counter(violationsMetric),
-		late:    counter(lateMetric).WithLabelValues(),
-		errors:  newCapped(errorsMetric, errors, "page", counters, overflows),
-		ratings: newCapped(ratingsMetric, ratings, "country", counters, overflows),
-		views:   newCapped(viewsMetric, views, "page", counters, overflows),
-		phases:  newCapped(phasesMetric, phases, "page", histograms, overflows),
-		timings: newCapped(timingsMetric, timings, "page", histograms, overflows),
-		vitals:  map[string]*capped[prometheus.Observer]{},
+		late:        counter(lateMetric).WithLabelValues(),
+		errors:      newCapped(errorsMetric, errors, "page", counters, overflows),
+		ratings:     newCapped(ratingsMetric, ratings, "country", counters, overflows),
+		views:       newCapped(viewsMetric, views, "page", counters, overflows),
+		notRestored: newCapped(notRestoredMetric, notRestored, "page", counters, overflows),
+		confidence:  newCapped(confidenceMetric, confidence, "page", counters, overflows),
+		random:      newCapped(randomMetric, random, "page", counters, overflows),
+		phases:      newCapped(phasesMetric, phases, "page", histograms, overflows),
+		timings:     newCapped(timingsMetric, timings, "page", histograms, overflows),
+		vitals:      map[string]*capped[prometheus.Observer]{},
 	}
-	reg.MustRegister(m.beacons, m.bots, m.dropped, phases, timings, errors, ratings, views, overflows, m.network, m.violations, m.late)
+	reg.MustRegister(m.beacons, m.bots, m.dropped, phases, timings, errors, ratings, views, notRestored, confidence, random, overflows, m.network, m.violations, m.late)
 	for _, format := range formats {
 		m.beacons.WithLabelValues(format, accepted)
 	}
@@ -128,6 +135,13 @@ func (m *instruments) count(b *Beacon, from *origin) {
 	}
 	if b.Format == own {
 		m.views.with(from.page, b.source()).Inc()
+	}
+	for _, reason := range b.NotRestored {
+		m.notRestored.with(from.page, reason).Inc()
+	}
+	if c := b.Confidence; c != nil && from.device != bot { // which start a browser for each of their visits
+		m.confidence.with(from.page, c.Value).Inc()
+		m.random.with(from.page).Add(c.Rate)
 	}
 	if n := b.Network; n != nil {
 		m.network.WithLabelValues(n.Phase, n.Type).Add(n.Weight)

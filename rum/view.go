@@ -13,6 +13,7 @@ type View struct {
 	ServerTiming                   []ServerTiming
 	Attribution                    Attribution
 	Timings                        []Timing
+	NotRestored                    []string // why the page that was gone back to was not kept
 }
 
 // view is what a beacon says of a page view; false if it says nothing of one that can be
@@ -25,7 +26,7 @@ func (b *Beacon) view(from *origin, samples []Sample) (View, bool) {
 	nav.Type, nav.Trace = "", "" // the client's words, however long
 	return View{
 		At: time.Now(), Page: from.page, Device: from.device, Connection: from.connection, Type: NavigationType(b.Nav.Type), Trace: from.trace, Samples: samples,
-		Nav: nav, ServerTiming: b.ServerTiming, Attribution: b.Attribution, Timings: b.Timings,
+		Nav: nav, ServerTiming: b.ServerTiming, Attribution: b.Attribution, Timings: b.Timings, NotRestored: b.NotRestored,
 	}, true
 }
 

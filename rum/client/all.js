@@ -1,5 +1,6 @@
 // All parts together.
 import { attribution } from './attribution.js'
+import { chromium } from './chromium.js'
 import { errors } from './errors.js'
 import { nav, server } from './nav.js'
 import { soft } from './soft.js'
@@ -18,4 +19,4 @@ export { mark, measure } from './timings.js'
 //   sample  share of views that send, 0 to 1; absent is 1
 // It keeps nothing on the device and sends nothing that tells one visitor from
 // another. Do Not Track and Global Privacy Control are honoured.
-export const start = options => soft(watch(options, nav, server, vitals(attribution), errors, timings))
+export const start = options => soft(watch(options, nav, server, chromium, vitals(attribution), errors, timings))

@@ -22,11 +22,15 @@ const (
 	servedMetric   = "addons_measured_pages_total" // pages with the script, by page
 	viewsMetric    = "rum_views_total"             // views that were told of, by page and by where the page came from
 	versionsMetric = "addons_build_info"
+
+	notRestoredMetric = "rum_not_restored_total"
+	confidenceMetric  = "rum_confidence_total"
+	randomMetric      = "rum_confidence_random_total"
 )
 
 // Metrics are the names of those that the explorer asks for.
 func Metrics() []string {
-	all := []string{phasesMetric, servedMetric, viewsMetric, versionsMetric}
+	all := []string{phasesMetric, servedMetric, viewsMetric, versionsMetric, notRestoredMetric, confidenceMetric, randomMetric}
 	for _, v := range vitals {
 		all = append(all, v.Metric)
 	}

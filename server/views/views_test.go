@@ -79,10 +79,10 @@ func TestASlowViewLeadsToItsQuery(t *testing.T) {
 func TestAViewOfAKeptPageClaimsNoRequest(t *testing.T) {
 	store := NewStore(metrics.NewRecent(1))
 	kept := slow()
-	kept.Trace, kept.Nav.Cached = "", true
+	kept.Trace, kept.Nav.Cached, kept.NotRestored = "", true, []string{"lock", "masked"}
 	store.Add(kept)
 	_, page := get(t, New(Config{Store: store, Pages: []string{"addon"}}, console.New("/views/", nil)), "/views/1")
-	for _, want := range []string{"navigate · from the browser’s cache ·", "Nothing: the browser had the page from an earlier view"} {
+	for _, want := range []string{"navigate · from the browser’s cache ·", "Nothing: the browser had the page from an earlier view", "had not kept it: <code>lock</code> <code>masked</code>"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("no %q in\n%s", want, page)
 		}
