@@ -759,6 +759,8 @@ func views(t *testing.T, is nature, newTab func(*testing.T) tab) {
 			b.eval(`new Promise(done => { const e = Object.assign(document.createElement('`+tag+`'), {`+attributes+`}); e.onload = e.onerror = () => done(); document.body.append(e) })`, nil)
 		}
 		b.eval(`new Promise(done => { const e = document.createElement('script'); Object.assign(e.dataset, { beacon: '/rum', page: 'home' }); e.src = '/rum.js'; e.onload = () => done(); document.body.append(e) })`, nil)
+		// An event that comes after all, of what was found failed.
+		b.eval(`void document.images[0].dispatchEvent(new Event('error'))`, nil)
 		for range 2 {
 			bring("img", `src: '/secret/late.png'`)
 		}
