@@ -3,7 +3,7 @@ GO ?= go
 COMMIT := $(shell git rev-parse --short HEAD 2>/dev/null)
 LDFLAGS := -X main.commit=$(COMMIT)
 
-.PHONY: run test soak-relay weather quick lint fuzz bench-relay bench-rum bench-update generate build
+.PHONY: run test soak-relay soak-update weather quick lint fuzz bench-relay bench-rum bench-update generate build
 
 run: ## the whole platform on http://localhost:8000
 	$(GO) run -ldflags "$(LDFLAGS)" ./cmd/addons
@@ -22,6 +22,12 @@ OUTAGE ?= 5m
 soak-relay: ## a real carbon stopped for OUTAGE under load, the relay killed meanwhile (Debian: installs it)
 	.ci/install
 	OUTAGE=$(OUTAGE) $(GO) test -tags soak -run Soak -v -timeout 1h ./cmd/statsd-relay
+
+FOR ?= 10m
+RATE ?= 8000
+soak-update: ## update checks at RATE for FOR, their MariaDB killed meanwhile (Debian: installs it)
+	.ci/install
+	FOR=$(FOR) RATE=$(RATE) $(GO) run ./cmd/engines -only mysql -- $(GO) test -tags soak -run Soak -v -timeout 2h ./cmd/addons
 
 quick: ## what needs nothing installed
 	$(GO) test ./...

@@ -194,7 +194,7 @@ func (s *pages) end(b tab) {
 			}
 			key, unit := "rum."+labels["page"]+".", 1000.0
 			switch name := f.GetName(); {
-			case name == "rum_beacons_total", name == "rum_bot_beacons_total", name == "rum_series_overflow_total", name == "rum_page_errors_total", name == "rum_views_total", name == "rum_not_restored_total", name == "rum_values_late_total":
+			case name == "rum_beacons_total", name == "rum_bot_beacons_total", name == "rum_series_overflow_total", name == "rum_page_errors_total", name == "rum_views_total", name == "rum_not_restored_total", name == "rum_values_late_total", name == "rum_network_errors_total", name == "rum_web_vital_ratings_total":
 				continue
 			case name == "rum_values_dropped_total":
 				s.t.Errorf("a real browser's value was dropped: %v", labels)

@@ -68,9 +68,10 @@ var vitalBuckets = []struct {
 	{"ttfb", "rum_web_vital_ttfb_seconds", "Time to First Byte: good up to 0.8 s, poor above 1.8 s.", []float64{.025, .05, .1, .2, .4, .8, 1.2, 1.8, 3, 5, 10}},
 }
 
-// newInstruments returns instruments that make no more than most label sets of
+// newInstruments returns instruments that make no more than cfg's label sets of
 // histograms, and as many of counters.
-func newInstruments(reg prometheus.Registerer, most int) *instruments {
+func newInstruments(reg prometheus.Registerer, cfg Config) *instruments {
+	most := cmp.Or(cfg.MaxLabelSets, maxLabelSets)
 	errors, ratings, views, overflows := counter(errorsMetric), counter(ratingsMetric), counter(viewsMetric), counter(overflowMetric)
 	phases := histogram(phasesMetric, []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30})
 	timings := histogram(timingsMetric, []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60})
@@ -106,6 +107,7 @@ func newInstruments(reg prometheus.Registerer, most int) *instruments {
 		reg.MustRegister(vec)
 		m.vitals[v.vital] = newCapped(metric, vec, "page", histograms, overflows)
 	}
+	m.begin(cfg, most)
 	return m
 }
 
@@ -120,14 +122,27 @@ func histogram(m Metric, buckets []float64) *prometheus.HistogramVec {
 	}, m.Labels)
 }
 
+// Kinds of what goes wrong in a page, the values of a label.
+const (
+	scriptError = "error"
+	rejection   = "rejection"
+	blocked     = "csp"
+	noImage     = "load_image"
+	noScript    = "load_script"
+	noLink      = "load_link"
+	noOther     = "load_other"
+)
+
+var kinds = []string{scriptError, rejection, blocked, noImage, noScript, noLink, noOther}
+
 // count counts what a beacon has beside samples.
 func (m *instruments) count(b *Beacon, from *origin) {
 	for _, e := range [...]struct {
 		kind string
 		n    uint
 	}{
-		{"error", b.Errors.Error}, {"rejection", b.Errors.Rejection}, {"csp", b.Errors.CSP},
-		{"load_image", b.Errors.Image}, {"load_script", b.Errors.Script}, {"load_link", b.Errors.Link}, {"load_other", b.Errors.Other},
+		{scriptError, b.Errors.Error}, {rejection, b.Errors.Rejection}, {blocked, b.Errors.CSP},
+		{noImage, b.Errors.Image}, {noScript, b.Errors.Script}, {noLink, b.Errors.Link}, {noOther, b.Errors.Other},
 	} {
 		if e.n > 0 {
 			m.errors.with(from.page, e.kind, from.device).Add(float64(min(e.n, maxErrors)))

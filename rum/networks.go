@@ -51,7 +51,7 @@ func (n *Networks) Allow(r *http.Request) bool {
 	if n == nil {
 		return true
 	}
-	address := n.sender(r)
+	address := n.Sender(r)
 	if !address.IsValid() || address.IsLoopback() || n.trusts(address) && r.Header.Get("X-Forwarded-For") == "" {
 		return true
 	}
@@ -61,9 +61,6 @@ func (n *Networks) Allow(r *http.Request) bool {
 // FromProxy says whether one of the proxies hands the request on, whose word on the sender
 // is believed.
 func (n *Networks) FromProxy(r *http.Request) bool {
-	if n == nil {
-		return false
-	}
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	return err == nil && n.trusts(from.Addr().Unmap())
 }
@@ -82,8 +79,9 @@ func (n *Networks) Bound(next http.Handler) http.Handler {
 
 const tooManyText = "too many beacons"
 
-// sender is the last address that no proxy of ours has.
-func (n *Networks) sender(r *http.Request) netip.Addr {
+// Sender is the last address on the request's way that no proxy of ours has; the zero Addr
+// if there is none. A nil Networks knows of no proxies.
+func (n *Networks) Sender(r *http.Request) netip.Addr {
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
@@ -109,7 +107,7 @@ func (n *Networks) sender(r *http.Request) netip.Addr {
 }
 
 func (n *Networks) trusts(address netip.Addr) bool {
-	return slices.ContainsFunc(n.proxies, func(p netip.Prefix) bool { return p.Contains(address) })
+	return n != nil && slices.ContainsFunc(n.proxies, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
 func (n *Networks) take(address netip.Addr, now time.Time) bool {

@@ -66,7 +66,7 @@ func TestOnlyOurProxiesSayWhoSent(t *testing.T) {
 		{"10.0.0.1:1", []string{"192.0.2.1, rubbish"}, "10.0.0.1"},
 		{"[::ffff:10.0.0.1]:1", []string{"2001:db8::1"}, "2001:db8::1"},
 	} {
-		if got := n.sender(from(c.remote, c.forwarded...)); got.String() != c.want {
+		if got := n.Sender(from(c.remote, c.forwarded...)); got.String() != c.want {
 			t.Errorf("%s, %v: %v, want %s", c.remote, c.forwarded, got, c.want)
 		}
 	}
@@ -106,7 +106,7 @@ func TestWhoIsLateAtTheLockGetsNoMore(t *testing.T) {
 
 func TestAHopMayHaveAPort(t *testing.T) {
 	n := NewNetworks([]netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")})
-	if got := n.sender(from("10.0.0.1:80", "198.51.100.7:4711")); got != netip.MustParseAddr("198.51.100.7") {
+	if got := n.Sender(from("10.0.0.1:80", "198.51.100.7:4711")); got != netip.MustParseAddr("198.51.100.7") {
 		t.Errorf("the sender is %v", got)
 	}
 }

@@ -130,7 +130,7 @@ func NewHandler(cfg Config, reg prometheus.Registerer, sink Sink, log *slog.Logg
 	h := &Handler{
 		cfg:     cfg,
 		pages:   map[string]bool{},
-		metrics: newInstruments(reg, cmp.Or(cfg.MaxLabelSets, maxLabelSets)),
+		metrics: newInstruments(reg, cfg),
 		legacy:  legacyOf(cfg),
 		sink:    sink,
 		limit:   rate.NewLimiter(rate.Limit(perSecond), perSecond),

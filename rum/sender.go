@@ -51,7 +51,10 @@ var programs = []string{
 	"mediapartners-google", "apis-google", "feedfetcher", "python", "curl/", "wget/", "go-http-client", "java/", "okhttp", "libwww", "axios", "node-fetch", "scrapy",
 }
 
-// device is the class of a user agent in small letters: "tablet", "mobile" or "desktop".
+// peoplesDevices are the classes of what is no program.
+var peoplesDevices = []string{"desktop", "mobile", "tablet"}
+
+// device is the class of a user agent in small letters, one of peoplesDevices.
 func device(userAgent string) string {
 	switch {
 	case named(userAgent, []string{"ipad", "tablet"}):

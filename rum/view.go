@@ -42,6 +42,8 @@ const (
 	fromPage             = "page" // which a soft navigation stays in
 )
 
+var sources = []string{fromServer, fromBrowserCache, fromBackForwardCache, fromPage}
+
 // source is where a beacon's page came from: the server, unless it says otherwise.
 func (b *Beacon) source() string {
 	switch {

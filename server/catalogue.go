@@ -11,6 +11,7 @@ import (
 	"addons/rum"
 	"addons/server/health"
 	"addons/server/metrics"
+	"addons/server/store"
 )
 
 // Reindex builds the search index anew from the database.
@@ -98,3 +99,12 @@ func quoted(keys []string) string {
 	}
 	return strings.Join(out, " ")
 }
+
+// RollOut has update checks offer a version of an add-on to percent of the clients: see
+// site.RollOut.
+func (s *Server) RollOut(ctx context.Context, addon, version string, percent int) error {
+	return s.site.RollOut(ctx, addon, version, percent)
+}
+
+// Rollouts lists those under way, the newest version's first.
+func (s *Server) Rollouts(ctx context.Context) ([]store.Rollout, error) { return s.site.Rollouts(ctx) }

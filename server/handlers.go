@@ -191,13 +191,14 @@ func (s *Server) pages() (http.Handler, error) {
 	if !s.config.Site {
 		return nil, nil
 	}
-	beacon, err := s.beacon()
+	networks := rum.NewNetworks(s.config.Proxies)
+	beacon, err := s.beacon(networks)
 	if err != nil {
 		return nil, err
 	}
 	s.updates = update.New(s.db, s.cache, s.base, s.registry)
 	config := web.Config{
-		Site: s.site, Update: s.updates, Beacon: beacon, BaseURL: s.base,
+		Site: s.site, Update: s.updates, Beacon: beacon, BaseURL: s.base, Networks: networks,
 		Registry: s.registry, Faults: s.faults, Health: s.checks, Version: s.config.Version, Log: s.log, Debug: s.config.Debug, Drills: s.config.Drills,
 	}
 	if beacon != nil {
@@ -209,7 +210,7 @@ func (s *Server) pages() (http.Handler, error) {
 
 // beacon takes the browsers' measurements: here when the relay is, else by
 // handing them on to the relay, so that pages always send to their own origin.
-func (s *Server) beacon() (http.Handler, error) {
+func (s *Server) beacon(networks *rum.Networks) (http.Handler, error) {
 	if s.config.BeaconSample < 0 {
 		return nil, nil
 	}
@@ -220,7 +221,6 @@ func (s *Server) beacon() (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	networks := rum.NewNetworks(s.config.Proxies)
 	config := rum.Config{
 		Pages: web.Pages(), PageOf: routes.PageOf, Timings: s.config.BeaconTimings, Origins: s.config.BeaconOrigins, Networks: networks,
 		Countries: s.config.Countries, CountryHeader: s.config.CountryHeader, Keys: s.config.BeaconKeys, BoomcatchPrefix: s.config.BoomcatchPrefix,

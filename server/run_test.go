@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"addons/rum"
 	"addons/server/metrics"
 )
 
@@ -107,7 +108,7 @@ func TestBeaconsAreHandedOnWithoutWhoSentThem(t *testing.T) {
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	s := &Server{log: quiet(), registry: metrics.New(nil), config: Config{Site: true, Beacons: relay.URL, Proxies: proxies, CountryHeader: "CF-IPCountry"}}
 	s.openViews(t.Context())
-	beacon, err := s.beacon()
+	beacon, err := s.beacon(rum.NewNetworks(proxies))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +150,7 @@ func TestBeaconsAreHandedOnWithoutWhoSentThem(t *testing.T) {
 func TestNamesOfTimingsAreChecked(t *testing.T) {
 	t.Parallel()
 	s := &Server{log: quiet(), registry: metrics.New(nil), config: Config{BeaconTimings: []string{"search", "Check out"}}}
-	if _, err := s.beacon(); err == nil || !strings.Contains(err.Error(), `timing "Check out"`) {
+	if _, err := s.beacon(rum.NewNetworks(nil)); err == nil || !strings.Contains(err.Error(), `timing "Check out"`) {
 		t.Errorf("the names are taken: %v", err)
 	}
 }

@@ -177,7 +177,9 @@ type Relay struct {
 	heirs      *net.UnixListener // nil: no successor can take over
 	heirsFile  socketFile
 	more       []bequest     // what of the program's a successor gets
-	parting    []func()      // called before a hand-over
+	servers    []namedServer // of the program's
+	rested     []bequest     // their connections, while they rest
+	orphans    []orphan      // a predecessor's, until the program asks for them
 	successor  atomic.Int64  // the process that has taken over; 0: none has
 	handedOver chan struct{} // closed then
 
@@ -331,6 +333,7 @@ func (r *Relay) AdminAddr() net.Addr {
 // later. When a successor takes over, it returns once the sinks have what is theirs.
 func (r *Relay) Run(ctx context.Context) error {
 	defer r.closeListeners()
+	r.closeOrphans()
 	r.startSinks()
 	successor, err := r.relay(ctx)
 	for successor != nil {
@@ -341,6 +344,7 @@ func (r *Relay) Run(ctx context.Context) error {
 		if err = failed; err != nil {
 			break
 		}
+		r.resumeServers()
 		successor, err = r.relay(ctx)
 	}
 	r.save(r.cfg.Load().State)
@@ -370,6 +374,7 @@ func (r *Relay) startReaders(ctx context.Context) (*errgroup.Group, context.Cont
 // Close frees the addresses, and the spool, of a Relay that is not run; Run does so itself.
 func (r *Relay) Close() error {
 	r.closeListeners()
+	r.closeOrphans()
 	return r.closeSinks()
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"syscall"
 	"time"
 
@@ -21,9 +22,69 @@ func (r *Relay) Bequeath(network, address string, conn syscall.Conn) {
 	r.more = append(r.more, bequest{handover.Name(network, address), conn})
 }
 
-// BeforeHandOver has f called before what is known goes to a successor, for who still
-// holds values back. It is called before Run.
-func (r *Relay) BeforeHandOver(f func()) { r.parting = append(r.parting, f) }
+// Server is one of the program's own that rests while the relay is handed over: what it
+// would take meanwhile would be in neither process.
+type Server struct {
+	// Rest has it take nothing more, finish what it has begun and let go of what it holds
+	// back. It returns the connections, of *net.TCPConn's kind, that a successor is to go on
+	// with; until it has taken over they are still the server's.
+	Rest func() []net.Conn
+	// Resume has it go on, for the successor has failed.
+	Resume func()
+}
+
+// HandOverWith has s rest before what is known goes to a successor, which gets the
+// connections of s by Connections of the same network and address. It is called before Run.
+func (r *Relay) HandOverWith(network, address string, s Server) {
+	r.servers = append(r.servers, namedServer{handover.Name(network, address), s})
+}
+
+type namedServer struct {
+	name string
+	Server
+}
+
+func (r *Relay) restServers() {
+	for _, s := range r.servers {
+		for _, conn := range s.Rest() {
+			r.rested = append(r.rested, bequest{s.name, conn.(syscall.Conn)})
+		}
+	}
+}
+
+func (r *Relay) resumeServers() {
+	r.rested = nil
+	for _, s := range r.servers {
+		s.Resume()
+	}
+}
+
+// orphan is a predecessor's connection of its program's own.
+type orphan struct {
+	name string
+	conn net.Conn
+}
+
+// Connections returns those that a predecessor's server at the address has left, which are
+// the caller's to close. It is called before Run, which closes what nobody has asked for.
+func (r *Relay) Connections(network, address string) (all []net.Conn) {
+	name := handover.Name(network, address)
+	r.orphans = slices.DeleteFunc(r.orphans, func(o orphan) bool {
+		if o.name == name {
+			all = append(all, o.conn)
+		}
+		return o.name == name
+	})
+	return all
+}
+
+func (r *Relay) closeOrphans() {
+	for _, o := range r.orphans {
+		r.log.Warn("a connection ends, for nothing listens any more where it came in", "socket", o.name)
+		o.conn.Close()
+	}
+	r.orphans = nil
+}
 
 // bequest is a socket for a successor.
 type bequest struct {
@@ -95,9 +156,6 @@ func (r *Relay) handOver(s *handover.Successor) (done bool, err error) {
 		return false, nil
 	}
 	defer handover.Close(connections)
-	for _, f := range r.parting {
-		f()
-	}
 	left := r.suspend()
 	if err := s.HandOver(connections, func(to io.Writer) error { return r.leave(to, left) }); err != nil {
 		r.log.Warn("not handed over: this process goes on", "successor", s.PID, "error", err, "paused", time.Since(start))
@@ -141,13 +199,22 @@ func (r *Relay) connections() (all []handover.Socket, err error) {
 			all = append(all, handover.Socket{Name: l.name(), File: f, Note: note.Bytes()})
 		}
 	}
+	for _, b := range r.rested {
+		f, err := handover.Dup(b.conn)
+		if err != nil {
+			handover.Close(all)
+			return nil, err
+		}
+		all = append(all, handover.Socket{Name: b.name, File: f})
+	}
 	return all, nil
 }
 
-// adopt takes a predecessor's connection. One to an address that is no more is closed.
+// adopt takes a predecessor's connection. What is not to an address where lines come is
+// for the program.
 func (r *Relay) adopt(s handover.Socket) error {
-	var held heldStream
-	if err := gob.NewDecoder(bytes.NewReader(s.Note)).Decode(&held); err != nil {
+	conn, err := net.FileConn(s.File)
+	if err != nil {
 		return fmt.Errorf("statsd-relay: inherit a connection: %w", err)
 	}
 	for _, l := range r.in {
@@ -155,8 +222,9 @@ func (r *Relay) adopt(s handover.Socket) error {
 		if !ok || l.name() != s.Name {
 			continue
 		}
-		conn, err := net.FileConn(s.File)
-		if err != nil {
+		var held heldStream
+		if err := gob.NewDecoder(bytes.NewReader(s.Note)).Decode(&held); err != nil {
+			conn.Close()
 			return fmt.Errorf("statsd-relay: inherit a connection: %w", err)
 		}
 		if one := streams.begin(conn.(streamConn)); one != nil {
@@ -166,7 +234,7 @@ func (r *Relay) adopt(s handover.Socket) error {
 		}
 		return nil
 	}
-	r.log.Warn("a connection ends, for nothing listens any more where it came in", "socket", s.Name)
+	r.orphans = append(r.orphans, orphan{s.Name, conn})
 	return nil
 }
 
@@ -212,6 +280,7 @@ func (r *Relay) relay(ctx context.Context) (s *handover.Successor, err error) {
 	if r.heirs != nil {
 		readers.Go(func() (err error) {
 			if s, err = handover.Serve(ctx, r.heirs, r.log, handover.Legacy{Sockets: r.duplicates, Ahead: r.agg.leaveKeys}); s != nil {
+				r.restServers() // which may take seconds, in which lines are still read
 				pause(errHandOver)
 			}
 			return err

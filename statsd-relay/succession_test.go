@@ -384,12 +384,74 @@ func TestWhatTheProgramHoldsBackGoesToTheSuccessor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first.BeforeHandOver(func() { first.Count("held.back", 3) })
+	first.HandOverWith("tcp", local, Server{Rest: func() []net.Conn {
+		first.Count("held.back", 3)
+		return nil
+	}})
 	relays.run(first)
 	relays.succeed(cfg)
 	expect(t, relays.now, map[string]float64{"held_back": 3})
 	if err := relays.end(); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestConnectionsOfTheProgramGoToTheSuccessorsProgram(t *testing.T) {
+	t.Parallel()
+	relays := succession(t)
+	cfg := Config{Handover: relays.cfg.Handover, Flush: time.Hour}
+	for _, wanted := range []bool{true, false} {
+		first, err := New(cfg, quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := net.Listen("tcp", local)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := net.Dial("tcp", l.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		resumed := false
+		first.HandOverWith("tcp", "beacons", Server{Rest: func() []net.Conn { return []net.Conn{conn} }, Resume: func() { resumed = true }})
+		relays.run(first)
+		inherited, err := handover.Find(t.Context(), cfg.Handover)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, err := NewSuccessor(cfg, quiet(), inherited)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := <-relays.done; err != nil || resumed {
+			t.Errorf("the predecessor ended with %v, resumed: %t", err, resumed)
+		}
+		conn.Close()
+		l.Close()
+		if got := next.Connections("tcp", "elsewhere"); len(got) > 0 {
+			t.Errorf("%d connections to another address", len(got))
+		}
+		if wanted {
+			all := next.Connections("tcp", "beacons")
+			if len(all) != 1 || len(next.Connections("tcp", "beacons")) > 0 {
+				t.Fatalf("%d connections, want one, once", len(all))
+			}
+			send(t, all[0], "from the successor")
+			all[0].Close()
+		}
+		relays.run(next)
+		client.SetDeadline(time.Now().Add(10 * time.Second))
+		if text, err := io.ReadAll(client); err != nil || (string(text) == "from the successor") != wanted {
+			t.Errorf("the client has read %q, %v", text, err)
+		}
+		if err := relays.end(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"addons/server"
 	"addons/server/health"
 	loading "addons/server/load"
+	updates "addons/server/update"
 )
 
 // load imports into the catalogue. A platform that is running on the same
@@ -24,6 +25,7 @@ type load struct {
 	Generate int      `help:"Fill an empty database with a catalogue of this many add-ons, for measurements; a second run goes on where a first one stopped. Follow it with reindex." placeholder:"COUNT"`
 	Seed     uint64   `help:"With --generate: another seed gives another catalogue." default:"2012"`
 	Packages int      `help:"With --generate: how many of the most popular add-ons can be installed. A download of any other is a 404 that says so." default:"100"`
+	Rollout  int      `help:"Update checks offer new versions of known add-ons to this share of the clients, until the command rollout says otherwise." default:"100" placeholder:"PERCENT"`
 	Paths    []string `arg:"" optional:"" help:".xpi, .zip, unpacked extensions, folders of these, or JSON of AMO's API v5."`
 }
 
@@ -34,12 +36,15 @@ func (l load) Run(ctx context.Context, log *slog.Logger) error {
 	if l.Generate != 0 && (l.Sample != 0 || len(l.Paths) > 0) {
 		return errors.New("--generate fills an empty database: give paths and --sample to another command")
 	}
+	if l.Rollout < 0 || l.Rollout > 100 {
+		return fmt.Errorf("--rollout %d: give a percentage, 0 to 100", l.Rollout)
+	}
 	// A bleve index belongs to one process; the worker that is running, or will
 	// be, has it, and indexes what is loaded here.
 	l.Search = ""
 	return open(ctx, l.backends, log, func(s *server.Server) error {
 		bar := newBar(os.Stderr, "load")
-		loader := s.Loader()
+		loader := s.Loader().RollingOut(l.Rollout)
 		if l.Generate != 0 {
 			return l.generate(ctx, loader, bar)
 		}
@@ -95,6 +100,45 @@ func open(ctx context.Context, b backends, log *slog.Logger, f func(*server.Serv
 		return err
 	}
 	return errors.Join(f(s), s.Close(context.WithoutCancel(ctx)))
+}
+
+// rollout offers versions to a share of the clients.
+type rollout struct {
+	backends
+	Addon   string `arg:"" optional:"" help:"Id, slug or GUID. Without any, what is being rolled out is listed."`
+	Version string `arg:"" optional:"" help:"Number of the version."`
+	Percent *int   `arg:"" optional:"" help:"Share of the clients that update checks offer it to: 0 halts it at once, 100 ends the rollout. Who was offered it at 10 is so at 20. A client is a network address."`
+}
+
+func (r rollout) Run(ctx context.Context, log *slog.Logger) error {
+	if r.Addon != "" && r.Percent == nil {
+		return errors.New("say which version and for how many: rollout ublock-origin 1.67.0 10")
+	}
+	r.Search = "" // the index belongs to the process that runs
+	return open(ctx, r.backends, log, func(s *server.Server) error {
+		if r.Addon == "" {
+			return r.list(ctx, s)
+		}
+		if err := s.RollOut(ctx, r.Addon, r.Version, *r.Percent); err != nil {
+			return err
+		}
+		fmt.Printf("%s %s: offered to %d %% of the clients, everywhere within %v\n", r.Addon, r.Version, *r.Percent, updates.Behind)
+		return nil
+	})
+}
+
+func (rollout) list(ctx context.Context, s *server.Server) error {
+	all, err := s.Rollouts(ctx)
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		fmt.Println("nothing is being rolled out")
+	}
+	for _, r := range all {
+		fmt.Printf("%3d %% since %s  %s %s\n", r.Percent, r.Changed.Local().Format("2006-01-02 15:04"), r.Slug, r.Version)
+	}
+	return nil
 }
 
 // reindex builds the search index from the database.

@@ -11,7 +11,7 @@ import (
 // TestHelpIsGolden keeps what the commands say of their flags where people can
 // read it, and where the test of docker-compose.yml looks flags up.
 func TestHelpIsGolden(t *testing.T) {
-	for _, name := range []string{"up", "serve", "worker", "load", "probe"} {
+	for _, name := range []string{"up", "serve", "worker", "load", "rollout", "probe"} {
 		got, err := command(t.Context(), name, "--help").Output()
 		if err != nil {
 			t.Fatalf("addons %s --help: %v", name, err)

@@ -288,3 +288,52 @@ func TestASecondStartGoesOnAndABadOneSaysWhatToDo(t *testing.T) {
 		}
 	}
 }
+
+func TestARolloutFromTheCommandLineReachesTheRunningSite(t *testing.T) {
+	data := t.TempDir()
+	p := start(t, data, "ready")
+	var found struct {
+		Results []struct {
+			GUID    string `json:"guid"`
+			Slug    string `json:"slug"`
+			Current struct {
+				Version string `json:"version"`
+			} `json:"current_version"`
+		} `json:"results"`
+	}
+	eventually(t, "an add-on in the index", func() bool {
+		_, body := p.get(p.url("/api/v5/addons/search/?app=firefox&type=extension&page_size=1"))
+		return json.Unmarshal([]byte(body), &found) == nil && len(found.Results) == 1
+	})
+	addon := found.Results[0]
+	offered := func() bool {
+		_, body := p.get(p.url("/update/VersionCheck.php?reqVersion=2&id=" + addon.GUID + "&version=0&appID={ec8030f7-c20a-464f-9b0e-13a3a9e97384}&appVersion=153.0&compatMode=ignore"))
+		return strings.Contains(body, `"version":"`+addon.Current.Version+`"`)
+	}
+	rollout := func(args ...string) string {
+		t.Helper()
+		out, err := command(t.Context(), append([]string{"rollout", "--data", data}, args...)...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("rollout %v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	if !offered() {
+		t.Fatalf("%s %s is not offered", addon.GUID, addon.Current.Version)
+	}
+	rollout(addon.Slug, addon.Current.Version, "0")
+	eventually(t, "the halt in the answers", func() bool { return !offered() })
+	if list := rollout(); !strings.Contains(list, addon.Slug+" "+addon.Current.Version) || !strings.Contains(list, "  0 %") {
+		t.Errorf("listed: %s", list)
+	}
+	rollout(addon.Slug, addon.Current.Version, "100")
+	eventually(t, "the version in the answers", offered)
+	if list := rollout(); !strings.Contains(list, "nothing") {
+		t.Errorf("listed at the end: %s", list)
+	}
+	for _, wrong := range [][]string{{addon.Slug}, {addon.Slug, "9.9.9", "5"}, {addon.Slug, addon.Current.Version, "101"}, {"no-such", "1", "5"}} {
+		if out, err := command(t.Context(), append([]string{"rollout", "--data", data}, wrong...)...).CombinedOutput(); err == nil {
+			t.Errorf("rollout %v is taken: %s", wrong, out)
+		}
+	}
+}

@@ -33,6 +33,7 @@ type cli struct {
 	Serve   serve   `cmd:"" help:"The site alone, for production."`
 	Worker  worker  `cmd:"" help:"The task worker alone, for production."`
 	Load    load    `cmd:"" help:"Import add-ons: .xpi, .zip, unpacked folders, AMO API v5 JSON, or a sample catalogue."`
+	Rollout rollout `cmd:"" help:"Offer a version as an update to a share of the clients, halt that, or list what is being rolled out."`
 	Reindex reindex `cmd:"" help:"Build the search index anew."`
 	Check   check   `cmd:"" help:"Use every backend once and say which work; exit code 1 if an essential one does not."`
 	Bench   benches `cmd:"" help:"Measure on this machine."`

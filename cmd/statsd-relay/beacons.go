@@ -17,9 +17,9 @@ import (
 // beaconServer takes browsers' beacons on a listener of its own, at /rum, so that
 // the relay's own pages need not be public with it.
 type beaconServer struct {
-	listener net.Listener
-	handler  *rum.Handler
-	server   *http.Server
+	gate    *gate
+	handler *rum.Handler
+	server  *http.Server
 }
 
 // beaconConfig is what the settings say of beacons. The error joins all faults.
@@ -48,15 +48,17 @@ func beaconConfig(b relay.Beacons) (rum.Config, error) {
 	return c, nil
 }
 
-func newBeaconServer(l net.Listener, cfg rum.Config, r *relay.Relay, log *slog.Logger) *beaconServer {
+// newBeaconServer returns one that serves the connections kept of a predecessor too.
+func newBeaconServer(l net.Listener, kept []net.Conn, cfg rum.Config, r *relay.Relay, log *slog.Logger) *beaconServer {
 	handler := rum.NewHandler(cfg, r.Registerer(), r, log)
 	mux := http.NewServeMux()
 	for _, path := range rum.Paths {
 		mux.Handle(path, handler)
 	}
-	return &beaconServer{l, handler, &http.Server{
+	gate := newGate(l, kept)
+	return &beaconServer{gate, handler, &http.Server{
 		Handler: mux, ReadHeaderTimeout: 2 * time.Second, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second,
-		IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10,
+		IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10, ConnState: gate.state,
 	}}
 }
 
@@ -75,8 +77,16 @@ func (b *beaconServer) close() error {
 	return err
 }
 
+// rest is for a hand-over: beacons that were taken are finished and counted, and those that
+// come wait in their connections, for the successor or, should it fail, for resume.
+func (b *beaconServer) rest() []net.Conn {
+	kept := b.gate.rest(beaconsEnd)
+	b.handler.Flush()
+	return kept
+}
+
 func (b *beaconServer) serve() error {
-	if err := b.server.Serve(b.listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := b.server.Serve(b.gate); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("statsd-relay: beacons: %w", err)
 	}
 	return nil

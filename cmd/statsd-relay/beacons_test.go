@@ -73,7 +73,7 @@ func flushed(t *testing.T, args []string, f func(http.Handler)) map[string]float
 	ctx, end := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
-	b := newBeaconServer(nil, beaconed, r, log)
+	b := newBeaconServer(nil, nil, beaconed, r, log)
 	f(b.server.Handler)
 	if err := b.close(); err != nil {
 		t.Error(err)

@@ -177,11 +177,16 @@ func run(ctx context.Context, from source, log *slog.Logger) error {
 		return err
 	}
 	listeners.bequeath(cfg, r)
+	var beacons *beaconServer
+	if listeners.beacons != nil {
+		beacons = newBeaconServer(listeners.beacons, r.Connections("tcp", cfg.Beacons.Address), beaconed, r, log)
+		r.HandOverWith("tcp", cfg.Beacons.Address, relay.Server{Rest: beacons.rest, Resume: beacons.gate.wake})
+	}
 	if from.file != "" {
 		r.ReloadFrom(from.config)
 	}
 	udp, tcp := r.Addr()
-	log.Info("statsd-relay started", "udp", udp, "tcp", tcp, "http", "http://"+listeners.http.Addr().String()+"/", "admin", r.AdminAddr(), "graphite", strings.Join(cfg.Graphite.Addresses, ","))
+	log.Info("statsd-relay started", "udp", udp, "tcp", tcp, "http", "http://"+listeners.http.Addr().String()+"/", "admin", r.AdminAddr(), "beacons", listeners.takesBeacons(), "graphite", strings.Join(cfg.Graphite.Addresses, ","))
 	defer log.Info("statsd-relay stopped")
 
 	server := &http.Server{Handler: r.Handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10}
@@ -194,7 +199,7 @@ func run(ctx context.Context, from source, log *slog.Logger) error {
 	// The relay's last flush is to have what beacons that were taken still wait with.
 	relaying, settled := context.WithCancel(context.WithoutCancel(ctx))
 	defer settled()
-	if listeners.beacons == nil {
+	if beacons == nil {
 		context.AfterFunc(ctx, settled)
 	}
 	relayed := make(chan struct{})
@@ -209,11 +214,9 @@ func run(ctx context.Context, from source, log *slog.Logger) error {
 		}
 		return nil
 	})
-	if listeners.beacons != nil {
-		beacons := newBeaconServer(listeners.beacons, beaconed, r, log)
-		r.BeforeHandOver(beacons.handler.Flush)
+	if beacons != nil {
 		group.Go(beacons.serve)
-		group.Go(func() error { // a beacon that comes at a hand-over may miss it
+		group.Go(func() error {
 			defer context.AfterFunc(ctx, settled)
 			select {
 			case <-ctx.Done():
@@ -253,6 +256,14 @@ func listen(cfg relay.Config, inherited *handover.Inherited) (l listeners, err e
 		return l, fmt.Errorf("statsd-relay: beacons on %s: %w: choose another address with --beacons", cfg.Beacons.Address, err)
 	}
 	return l, nil
+}
+
+// takesBeacons is where beacons come in, nil if nowhere.
+func (l listeners) takesBeacons() net.Addr {
+	if l.beacons == nil {
+		return nil
+	}
+	return l.beacons.Addr()
 }
 
 func (l listeners) close() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -148,6 +149,10 @@ func (c LoadConfig) run(ctx context.Context, r *LoadReport, host string, request
 		return err
 	}
 	usedAfter, err := cpus(server, pids)
+	if errors.Is(err, fs.ErrNotExist) { // the database was started anew: what it used is not known
+		used[1], used[2] = 0, 0
+		usedAfter, err = cpus(server, [2]int{})
+	}
 	if err != nil {
 		return err
 	}

@@ -175,6 +175,9 @@ type Version struct {
 	Created  time.Time
 	Reviewed time.Time // zero: not yet
 	File     File
+	// HeldBack is how many percent of the clients are not offered it as an update (see
+	// Client); known of what Candidates returns alone.
+	HeldBack int `json:",omitzero"`
 }
 
 // License under which a version is given. Slug is AMO's or SPDX's word, "" if custom or unknown.

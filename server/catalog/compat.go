@@ -62,8 +62,8 @@ func Choose(versions []*Version, app App, appVersion string, mode CompatMode) *V
 	return best
 }
 
-// Choosable returns those of the versions that Choose returns for some version of
-// app and some mode, in its order of preference: the first that fits is its choice.
+// Choosable returns those of the versions that ChooseFor returns for some client, some
+// version of app and some mode, in its order of preference: the first that fits is its choice.
 // What an add-on with a thousand versions needs for its update checks are few.
 func Choosable(versions []*Version, app App) []*Version {
 	var all, kept []*Version
@@ -82,7 +82,7 @@ func Choosable(versions []*Version, app App) []*Version {
 		return 0
 	})
 	for _, v := range all {
-		if !slices.ContainsFunc(kept, func(k *Version) bool { return k.runsWherever(v, app) }) {
+		if !slices.ContainsFunc(kept, func(k *Version) bool { return k.HeldBack == 0 && k.runsWherever(v, app) }) {
 			kept = append(kept, v)
 		}
 	}

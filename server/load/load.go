@@ -26,12 +26,22 @@ type Loader struct {
 	files *file.Store
 	index func(addonID int64) []store.Job
 	log   *slog.Logger
+
+	heldBack int // percent of the clients
 }
 
 // New returns a Loader. index makes the jobs that bring an add-on into the search
 // index; they are written in the add-on's transaction. nil is none.
 func New(db *store.DB, files *file.Store, index func(addonID int64) []store.Job, log *slog.Logger) *Loader {
-	return &Loader{db, files, index, log}
+	return &Loader{db: db, files: files, index: index, log: log}
+}
+
+// RollingOut is l for new versions of known add-ons that update checks offer to percent
+// of the clients, so far: see store.SetRollout.
+func (l *Loader) RollingOut(percent int) *Loader {
+	rolling := *l
+	rolling.heldBack = 100 - percent
+	return &rolling
 }
 
 // Report says what became of what was to be loaded.
@@ -87,7 +97,7 @@ func (l *Loader) put(ctx context.Context, body []byte) (file.Blob, error) {
 
 // save writes one add-on and its index job in one transaction.
 func (l *Loader) save(ctx context.Context, in store.Import) (store.Saved, error) {
-	in.Jobs = l.index
+	in.Jobs, in.HeldBack = l.index, l.heldBack
 	return l.db.Save(ctx, in)
 }
 

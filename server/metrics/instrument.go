@@ -152,12 +152,25 @@ func (h *Histogram) Observe(ctx context.Context, d time.Duration) {
 	}
 	h.record(ctx, d.Seconds())
 	h.send(d)
-	if h.span != "" {
-		l := From(ctx)
-		l.Add(h.span, d)
-		if len(h.keys) > 0 {
-			l.work(h.keys[0], d)
-		}
+	h.charge(ctx, d)
+}
+
+// Share adds to ctx's ledger what Observe does, and no more: for who waited for work that
+// is observed once, as somebody else's.
+func (h *Histogram) Share(ctx context.Context, d time.Duration) {
+	if On {
+		h.charge(ctx, d)
+	}
+}
+
+func (h *Histogram) charge(ctx context.Context, d time.Duration) {
+	if h.span == "" {
+		return
+	}
+	l := From(ctx)
+	l.Add(h.span, d)
+	if len(h.keys) > 0 {
+		l.work(h.keys[0], d)
 	}
 }
 

@@ -2,8 +2,8 @@ package metrics
 
 import (
 	"context"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -139,15 +139,14 @@ func (l *Ledger) Count(name string) int {
 // whole request's time as "app" and the trace id as "trace".
 // https://www.w3.org/TR/server-timing/
 func (l *Ledger) ServerTiming(total time.Duration) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "app;dur=%.3f", millis(total))
+	b := appendMillis(append(make([]byte, 0, 160), "app;dur="...), total)
 	for _, s := range l.Spans() {
-		fmt.Fprintf(&b, `, %s;dur=%.3f;desc="%d"`, s.Name, millis(s.Total), s.Count)
+		b = append(append(append(b, ", "...), s.Name...), ";dur="...)
+		b = append(appendMillis(b, s.Total), `;desc="`...)
+		b = append(strconv.AppendInt(b, int64(s.Count), 10), '"')
 	}
 	if l != nil {
-		fmt.Fprintf(&b, `, trace;desc="%s"`, l.TraceID)
+		b = append(append(append(b, `, trace;desc="`...), l.TraceID...), '"')
 	}
-	return b.String()
+	return string(b)
 }
-
-func millis(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

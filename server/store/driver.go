@@ -42,6 +42,7 @@ type driver struct {
 	gauges   []prometheus.Collector
 	breaker  breaker
 	closed   atomic.Bool
+	offers   gather[offerKey, offerRow]
 }
 
 // pools are the connections. MySQL has one pool for both; SQLite reads on many
@@ -75,6 +76,7 @@ func newDriver(d dialect, p pools, reg *metrics.Registry) (*driver, error) {
 		Span: "db",
 	})
 	drv := &driver{dialect: d, pools: p, reader: p.read, limit: timeout, registry: reg}
+	drv.offers.ask = drv.readOffers
 	if d.name == "sqlite" {
 		drv.reader = newPrepared(p.read)
 	}

@@ -67,9 +67,9 @@ func newID() string {
 }
 
 // Lease hands out jobs that are due, the longest waiting first, to one caller each.
-// A job that is neither Done nor put back when the lease ends is handed out again:
+// A job that is neither Done nor put back when its kind's lease ends is handed out again:
 // its worker has died.
-func (db *DB) Lease(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Job, error) {
+func (db *DB) Lease(ctx context.Context, now time.Time, lease func(kind string) time.Duration, limit int) ([]Job, error) {
 	// Look first: an empty queue, which is asked all the time, costs no transaction.
 	var id string
 	err := db.reads().one(ctx, qJobLease, "SELECT id FROM jobs WHERE dead = 0 AND due <= ? LIMIT 1", into{&id}, micros(now))
@@ -88,7 +88,8 @@ func (db *DB) Lease(ctx context.Context, now time.Time, lease time.Duration, lim
 	}
 	return jobs, nil
 }
-func (h handle) lease(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Job, error) {
+
+func (h handle) lease(ctx context.Context, now time.Time, lease func(kind string) time.Duration, limit int) ([]Job, error) {
 	jobs, err := list(ctx, h, qJobLease, `SELECT id, kind, payload, attempt, due, created, trace FROM jobs
 		WHERE dead = 0 AND due <= ? ORDER BY due, created LIMIT ?`+h.d.skipLocked, []any{micros(now), limit}, func(r row, j *Job) error {
 		return r.Scan(&j.ID, &j.Kind, &j.Payload, &j.Attempt, fromMicros(&j.NotBefore), fromMicros(&j.Created), &j.Trace)
@@ -96,13 +97,19 @@ func (h handle) lease(ctx context.Context, now time.Time, lease time.Duration, l
 	if err != nil || len(jobs) == 0 {
 		return nil, err
 	}
-	args := []any{micros(now.Add(lease))}
+	ends := map[time.Duration][]any{} // ids by how long they are leased: kinds are few
 	for i := range jobs {
 		jobs[i].Attempt++
-		args = append(args, jobs[i].ID)
+		l := lease(jobs[i].Kind)
+		ends[l] = append(ends[l], jobs[i].ID)
 	}
-	_, err = h.exec(ctx, qJobLease, "UPDATE jobs SET leased = 1, attempt = attempt + 1, due = ? WHERE id IN "+in(len(jobs)), args...)
-	return jobs, err
+	for l, ids := range ends {
+		args := append([]any{micros(now.Add(l))}, ids...)
+		if _, err := h.exec(ctx, qJobLease, "UPDATE jobs SET leased = 1, attempt = attempt + 1, due = ? WHERE id IN "+in(len(ids)), args...); err != nil {
+			return nil, err
+		}
+	}
+	return jobs, nil
 }
 
 // Done forgets a job. That it is forgotten already is fine.

@@ -2,7 +2,9 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 
 	"addons/server/catalog"
 )
@@ -12,21 +14,59 @@ import (
 // deleted, its slug, and, newest first, the versions that catalog.Choose can
 // choose for some version of the application, with what Choose and the answer read
 // of them (ID, Number, Channel, Strict, Compatibility, File, and the locales of the
-// ReleaseNotes without their texts). One statement, one row by its key.
+// ReleaseNotes without their texts). One row by its key; callers at the same time share
+// a statement.
 func (db *DB) Candidates(ctx context.Context, guid, app string) (known bool, versions []*catalog.Version, slug string, err error) {
-	var offers []offer
-	err = db.reads().one(ctx, qCandidates, "SELECT slug, versions FROM offers WHERE guid = ? AND app = ?", into{&slug, fromJSON(&offers)}, guid, app)
+	o, shared, err := db.offers.one(ctx, offerKey{guid, app})
+	if shared > 0 {
+		db.timers[qCandidates][outcomeOK].Share(ctx, shared)
+	}
 	if errors.Is(err, catalog.ErrNotFound) {
 		return false, nil, "", nil
 	}
 	if err != nil {
 		return false, nil, "", err
 	}
+	var offers []offer
+	if err := json.Unmarshal(o.versions, &offers); err != nil {
+		return false, nil, "", fmt.Errorf("offers of %q for %s: %w", guid, app, err)
+	}
 	versions = make([]*catalog.Version, len(offers))
 	for i, o := range offers {
 		versions[i] = o.version(app)
 	}
-	return true, versions, slug, nil
+	return true, versions, o.slug, nil
+}
+
+// offerKey is the key of a row of offers, and offerRow what else it has.
+type offerKey struct{ guid, app string }
+
+type offerRow struct {
+	slug     string
+	versions []byte // JSON
+}
+
+// readOffers reads the rows that there are, those for one application by one statement.
+func (d *driver) readOffers(ctx context.Context, keys []offerKey) (map[offerKey]offerRow, error) {
+	byApp := map[string][]any{}
+	for _, k := range keys {
+		byApp[k.app] = append(byApp[k.app], k.guid)
+	}
+	rows := make(map[offerKey]offerRow, len(keys))
+	for app, guids := range byApp {
+		err := d.reads().rows(ctx, qCandidates, "SELECT guid, slug, versions FROM offers WHERE app = ? AND guid IN "+in(len(guids)), append([]any{app}, guids...), func(r row) error {
+			key, o := offerKey{app: app}, offerRow{}
+			if err := r.Scan(&key.guid, &o.slug, &o.versions); err != nil {
+				return err
+			}
+			rows[key] = o
+			return nil
+		})
+		if err != nil && !errors.Is(err, catalog.ErrNotFound) {
+			return nil, err
+		}
+	}
+	return rows, nil
 }
 
 // offer is a version in the JSON column of offers. Names are short because there
@@ -45,13 +85,15 @@ type offer struct {
 	Size   int64  `json:"b,omitempty"`
 	// Notes are the locales that have release notes.
 	Notes []string `json:"r,omitempty"`
+	// Held is catalog.Version's HeldBack.
+	Held int `json:"p,omitempty"`
 }
 
 func newOffer(v *catalog.Version, c catalog.Compat) offer {
 	return offer{
 		ID: v.ID, Number: v.Number, Strict: v.Strict, Min: c.Min, Max: c.Max,
 		FileID: v.File.ID, Name: v.File.Name, Key: v.File.Key, URL: v.File.URL, Hash: v.File.Hash, Size: v.File.Size,
-		Notes: v.ReleaseNotes.Locales(),
+		Notes: v.ReleaseNotes.Locales(), Held: v.HeldBack,
 	}
 }
 
@@ -61,7 +103,7 @@ func (o offer) version(app string) *catalog.Version {
 		notes[locale] = ""
 	}
 	return &catalog.Version{
-		ID: o.ID, Number: o.Number, Channel: catalog.Listed, Strict: o.Strict, ReleaseNotes: notes,
+		ID: o.ID, Number: o.Number, Channel: catalog.Listed, Strict: o.Strict, ReleaseNotes: notes, HeldBack: o.Held,
 		Compatibility: []catalog.Compat{{App: app, Min: o.Min, Max: o.Max}},
 		File: catalog.File{
 			ID: o.FileID, VersionID: o.ID, Name: o.Name, Key: o.Key, URL: o.URL,
@@ -83,13 +125,13 @@ func choosable(versions []*catalog.Version, app catalog.App) []offer {
 
 // offered reads what choosable needs of an add-on's offered versions, and Created.
 func (h handle) offered(ctx context.Context, addonID int64) ([]*catalog.Version, error) {
-	versions, err := list(ctx, h, qSaveOffers, `SELECT v.id, v.number, v.strict, v.notes, v.created, f.id, f.name, f.content, f.url, f.hash, f.size
-		FROM versions v JOIN files f ON f.version_id = v.id WHERE v.addon_id = ? AND v.offered = 1`+newestFirst, []any{addonID},
+	versions, err := list(ctx, h, qSaveOffers, `SELECT v.id, v.number, v.strict, v.notes, v.created, f.id, f.name, f.content, f.url, f.hash, f.size,
+		COALESCE(r.held_back, 0) FROM versions v JOIN files f ON f.version_id = v.id LEFT JOIN rollouts r ON r.version_id = v.id WHERE v.addon_id = ? AND v.offered = 1`+newestFirst, []any{addonID},
 		func(r row, to **catalog.Version) error {
 			v := &catalog.Version{Channel: catalog.Listed, File: catalog.File{Status: catalog.Public}}
 			*to = v
 			return r.Scan(&v.ID, &v.Number, &v.Strict, fromJSON(&v.ReleaseNotes), fromSeconds(&v.Created),
-				&v.File.ID, &v.File.Name, &v.File.Key, &v.File.URL, &v.File.Hash, &v.File.Size)
+				&v.File.ID, &v.File.Name, &v.File.Key, &v.File.URL, &v.File.Hash, &v.File.Size, &v.HeldBack)
 		})
 	if err != nil {
 		return nil, err

@@ -48,6 +48,8 @@ const (
 	qSaveCurrent
 	qSaveOffers
 	qSaveSums
+	qSaveRollout
+	qRollouts
 	qBulkState
 	qBulkRows
 	qAggregateLook
@@ -115,6 +117,8 @@ func queryNames() [queryCount]string {
 		qSaveCurrent:      "save_current",
 		qSaveOffers:       "save_offers",
 		qSaveSums:         "save_sums",
+		qSaveRollout:      "save_rollout",
+		qRollouts:         "rollouts",
 		qBulkState:        "bulk_state",
 		qBulkRows:         "bulk_rows",
 		qAggregateLook:    "aggregate_look",
@@ -140,4 +144,4 @@ func (q query) String() string { return queryNames()[q] }
 
 // asksForOne says whether a query that answers with a whole thing's rows finds
 // one thing or misses it.
-func (q query) asksForOne() bool { return q == qAddon || q == qVersion }
+func (q query) asksForOne() bool { return q == qAddon || q == qVersion || q == qCandidates }

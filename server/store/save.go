@@ -25,6 +25,9 @@ type Import struct {
 	Ratings []catalog.Rating
 	// Jobs are written in the same transaction, if anything changed; nil for none.
 	Jobs func(addonID int64) []Job
+	// HeldBack is from how many percent of the clients update checks hold back those of
+	// Versions that the add-on, if it is known already, has not had yet: see SetRollout.
+	HeldBack int
 }
 
 // Saved is what Save did.
@@ -67,6 +70,7 @@ type saving struct {
 	versions []savingVersion
 	ratings  []savingRating
 	jobs     func(int64) []Job
+	heldBack int
 	now      time.Time
 }
 
@@ -182,8 +186,14 @@ func (s *saving) save(ctx context.Context, h handle) (Saved, error) {
 	} else {
 		a.Slug = stored.slug
 	}
-	if err := h.saveVersions(ctx, a.ID, s.newVersions(stored)); err != nil {
+	versions := s.newVersions(stored)
+	if err := h.saveVersions(ctx, a.ID, versions); err != nil {
 		return Saved{}, err
+	}
+	if stored.id != 0 && s.heldBack > 0 {
+		if err := h.holdBackNew(ctx, versions, s.heldBack); err != nil {
+			return Saved{}, err
+		}
 	}
 	if err := h.saveRatings(ctx, a.ID, s.newRatings(stored)); err != nil {
 		return Saved{}, err

@@ -96,6 +96,8 @@ func testStore(t *testing.T, where func(testing.TB) string) {
 		"files say whose they are":                        files,
 		"candidates are those that the rule can choose":   candidates,
 		"candidates follow the status":                    candidatesFollow,
+		"a rollout holds a version back from a share":     rollouts,
+		"candidates of many at once are everyone's own":   candidatesAtOnce,
 		"browse filters, sorts and pages":                 browse,
 		"lists cost the same queries for any length":      constantQueries,
 		"ratings add to what an import said":              ratings,
@@ -465,6 +467,84 @@ func candidates(t *testing.T, db *store.DB) {
 	}
 }
 
+func rollouts(t *testing.T, db *store.DB) {
+	in := clock()
+	save(t, db, in)
+	ctx := t.Context()
+	a := must[*catalog.Addon](t)(db.Addon(ctx, "clock"))
+	held := func() map[string]int {
+		_, versions, _, err := db.Candidates(ctx, "clock@example.org", "firefox")
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := map[string]int{}
+		for _, v := range versions {
+			all[v.Number] = v.HeldBack
+		}
+		return all
+	}
+	before := must[int64](t)(db.Clock(ctx))
+	newest := must[*catalog.Version](t)(db.Version(ctx, a.ID, "v1.10"))
+	if err := db.SetRollout(ctx, a.ID, newest.ID, 25); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "held back", held()["1.10"], 75)
+	if _, ok := held()["1.9"]; !ok {
+		t.Errorf("candidates %v, want the version before too, for the others", held())
+	}
+	equal(t, "changes", must[[]string](t)(db.Changes(ctx, before, 9)), []string{"clock@example.org"})
+	list := must[[]store.Rollout](t)(db.Rollouts(ctx))
+	if len(list) != 1 || list[0].Slug != "clock" || list[0].Version != "1.10" || list[0].Percent != 25 || time.Since(list[0].Changed) > time.Minute {
+		t.Errorf("rollouts %+v", list)
+	}
+
+	// An import keeps it, and may begin with one.
+	in.Addon.WeeklyDownloads++
+	in.Versions = append(in.Versions, clockVersion("1.11", 0))
+	in.HeldBack = 100
+	save(t, db, in)
+	equal(t, "after an import", []int{held()["1.10"], held()["1.11"]}, []int{75, 100})
+
+	eleven := must[*catalog.Version](t)(db.Version(ctx, a.ID, "v1.11"))
+	for percent, want := range map[int]int{0: 100, 100: 0} {
+		if err := errors.Join(db.SetRollout(ctx, a.ID, newest.ID, percent), db.SetRollout(ctx, a.ID, eleven.ID, 0)); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, fmt.Sprintf("held back at %d %%", percent), held()["1.10"], want)
+	}
+	if err := db.SetRollout(ctx, a.ID, newest.ID, 101); !errors.Is(err, catalog.ErrInvalid) {
+		t.Errorf("101 %%: %v, want invalid", err)
+	}
+	if err := db.SetRollout(ctx, a.ID+1, newest.ID, 5); !errors.Is(err, catalog.ErrNotFound) {
+		t.Errorf("another add-on's version: %v, want not found", err)
+	}
+	save(t, db, simple(1))
+	equal(t, "held back of a new add-on", len(must[[]store.Rollout](t)(db.Rollouts(ctx))), 1)
+}
+
+func candidatesAtOnce(t *testing.T, db *store.DB) {
+	const addons, callers = 20, 200
+	for i := range addons {
+		save(t, db, simple(i))
+	}
+	var wait sync.WaitGroup
+	for i := range callers {
+		wait.Go(func() {
+			n := i % (addons + 5)
+			app := []string{"firefox", "android"}[i%2]
+			ctx, ledger := metrics.Begin(t.Context(), "")
+			known, versions, slug, err := db.Candidates(ctx, fmt.Sprintf("simple-%d@example.org", n), app)
+			if err != nil || known != (n < addons) || ledger.Count("db") == 0 {
+				t.Errorf("%d: known %v, %d queries, %v", n, known, ledger.Count("db"), err)
+			}
+			if known && (slug != fmt.Sprintf("simple-%d", n) || len(versions) > 0 != (app == "firefox")) {
+				t.Errorf("%d for %s: slug %q, %d versions", n, app, slug, len(versions))
+			}
+		})
+	}
+	wait.Wait()
+}
+
 func candidatesFollow(t *testing.T, db *store.DB) {
 	in := clock()
 	for _, c := range []struct {
@@ -697,10 +777,18 @@ func kinds(jobs []store.Job) []string {
 	return all
 }
 
+// leaseOf is a minute, but for what takes longer.
+func leaseOf(kind string) time.Duration {
+	if kind == "long" {
+		return time.Hour
+	}
+	return time.Minute
+}
+
 func jobs(t *testing.T, db *store.DB) {
 	ctx, now := t.Context(), time.Now().UTC().Truncate(time.Microsecond)
 	lease := func(at time.Time, limit int) []store.Job {
-		return must[[]store.Job](t)(db.Lease(ctx, at, time.Minute, limit))
+		return must[[]store.Job](t)(db.Lease(ctx, at, leaseOf, limit))
 	}
 	depth := func(want ...int) {
 		t.Helper()
@@ -760,6 +848,15 @@ func jobs(t *testing.T, db *store.DB) {
 			t.Errorf("got %v, want not found", err)
 		}
 	}
+	if err := errors.Join(db.Done(ctx, "b"), db.Push(ctx, store.Job{Kind: "long"}, store.Job{Kind: "short"})); err != nil {
+		t.Fatal(err)
+	}
+	at := time.Now().UTC().Add(time.Second)
+	equal(t, "both kinds", len(lease(at, 9)), 2)
+	equal(t, "after the short one's lease", kinds(lease(at.Add(61*time.Second), 9)), []string{"short"})
+	if got := kinds(lease(at.Add(61*time.Minute), 9)); !slices.Contains(got, "long") {
+		t.Errorf("after an hour: %v, want the long one too", got)
+	}
 }
 
 func jobsConcurrent(t *testing.T, db *store.DB) {
@@ -781,7 +878,7 @@ func jobsConcurrent(t *testing.T, db *store.DB) {
 				if all {
 					return
 				}
-				got, err := db.Lease(t.Context(), time.Now(), time.Hour, 7)
+				got, err := db.Lease(t.Context(), time.Now(), leaseOf, 7)
 				if err != nil {
 					t.Error(err)
 					return
@@ -844,7 +941,7 @@ func manyWriters(t *testing.T, db *store.DB) {
 				if _, _, err := db.Browse(t.Context(), store.Browse{Limit: 5}); err != nil {
 					t.Error(err)
 				}
-				if got, err := db.Lease(t.Context(), time.Now(), time.Hour, 2); err != nil {
+				if got, err := db.Lease(t.Context(), time.Now(), leaseOf, 2); err != nil {
 					t.Error(err)
 				} else if len(got) > 0 {
 					if err := db.Done(t.Context(), got[0].ID); err != nil {

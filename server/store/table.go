@@ -30,6 +30,7 @@ var (
 	filesTable        = newTable("files", "id, version_id, addon_id, name, content, url, hash, size, status, created, permissions, signed")
 	compatTable       = newTable("compat", "version_id, app, place, min_version, max_version")
 	offersTable       = newTable("offers", "guid, app, slug, versions")
+	rolloutsTable     = newTable("rollouts", "version_id, held_back, changed")
 	downloadsTable    = newTable("downloads", "file_id, day, downloads")
 	jobsTable         = newTable("jobs", "id, kind, payload, attempt, dead, leased, due, created, trace, reason")
 	ratingsTable      = newTable("ratings", "id, addon_id, origin, version_number, user_name, score, body, has_body, created, digest")

@@ -29,10 +29,11 @@ func newSaving(in Import) (*saving, error) {
 	if a.DefaultLocale == "" {
 		a.DefaultLocale = "en-US"
 	}
-	s := &saving{addon: &a, digest: addonDigest(a), jobs: in.Jobs, now: time.Now().UTC().Truncate(time.Second)}
+	s := &saving{addon: &a, digest: addonDigest(a), jobs: in.Jobs, heldBack: in.HeldBack, now: time.Now().UTC().Truncate(time.Second)}
 	check := &checker{}
 	check.addon(&a)
 	check.that(len(in.Versions) <= maxList && len(in.Ratings) <= maxList, "more than %d versions or ratings", maxList)
+	check.that(in.HeldBack >= 0 && in.HeldBack <= 100, "held back from %d %% of the clients", in.HeldBack)
 	numbers := map[string]bool{}
 	for _, v := range in.Versions {
 		check.that(!numbers[v.Number], "version %q twice", v.Number)

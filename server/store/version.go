@@ -152,7 +152,7 @@ func newSavingVersion(v catalog.Version, now time.Time) savingVersion {
 		v.Channel = catalog.Listed
 	}
 	same := v
-	same.ID, same.AddonID, same.File.ID, same.File.VersionID = 0, 0, 0, 0
+	same.ID, same.AddonID, same.File.ID, same.File.VersionID, same.HeldBack = 0, 0, 0, 0, 0
 	for _, t := range []*time.Time{&same.Created, &same.Reviewed, &same.File.Created} {
 		*t = t.UTC().Truncate(time.Second)
 	}

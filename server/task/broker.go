@@ -109,7 +109,7 @@ func (b *broker) flush(ctx context.Context) error {
 			return errDown
 		}
 		// Not cut short by ctx, or what was leased would lie there for moveLease.
-		jobs, err := b.rows.Lease(context.WithoutCancel(ctx), time.Now().UTC(), moveLease, moveBatch)
+		jobs, err := b.rows.Lease(context.WithoutCancel(ctx), time.Now().UTC(), func(string) time.Duration { return moveLease }, moveBatch)
 		if err != nil || len(jobs) == 0 {
 			return err
 		}

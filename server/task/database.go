@@ -21,7 +21,7 @@ type database struct {
 	wake  chan struct{} // cap 1: something may be due now
 }
 
-// leaseMargin is what a lease is longer than the longest attempt: enough to tell
+// leaseMargin is what a lease is longer than an attempt may take: enough to tell
 // the database how it went while that is slow.
 const leaseMargin = 30 * time.Second
 
@@ -50,7 +50,6 @@ func (d *database) flush(context.Context) error {
 func (d *database) receive(ctx context.Context, p *pool, run func(delivery)) {
 	var begun sync.WaitGroup
 	defer begun.Wait()
-	lease := d.leaseTime()
 	for p.acquire(ctx) {
 		slots := 1
 		for p.tryAcquire() {
@@ -58,7 +57,7 @@ func (d *database) receive(ctx context.Context, p *pool, run func(delivery)) {
 		}
 		// Not cut short by ctx: jobs leased by a call that was given up would lie
 		// there until the lease ends. The store has its own time limit.
-		jobs, err := d.rows.Lease(context.WithoutCancel(ctx), time.Now().UTC(), lease, slots)
+		jobs, err := d.rows.Lease(context.WithoutCancel(ctx), time.Now().UTC(), d.leaseTime, slots)
 		if err != nil {
 			d.log.Warn("task: no jobs from the database", "error", err)
 		}
@@ -86,11 +85,12 @@ func (d *database) rest(ctx context.Context) {
 	}
 }
 
-func (d *database) leaseTime() time.Duration {
+// leaseTime is each kind's own: a job of seconds does not wait for the lease of one of minutes.
+func (d *database) leaseTime(kind string) time.Duration {
 	if d.lease > 0 {
 		return d.lease
 	}
-	return d.queue.longestTimeout() + leaseMargin
+	return d.queue.kind(kind).timeout + leaseMargin
 }
 
 func (d *database) delivery(job store.Job) delivery {

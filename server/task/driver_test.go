@@ -1,11 +1,15 @@
 package task
 
 import (
+	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"addons/server/metrics"
 )
 
 func FuzzParse(f *testing.F) {
@@ -35,6 +39,21 @@ func TestAReasonIsAlwaysText(t *testing.T) {
 	for _, why := range []string{strings.Repeat("é", 300), "x" + strings.Repeat("é", 300), "at \xff"} {
 		if r := reason(errors.New(why)); !utf8.ValidString(r) || len(r) > 510 {
 			t.Errorf("reason(%.5q…) = %q", why, r)
+		}
+	}
+}
+
+func TestALeaseIsAsLongAsItsKindMayTake(t *testing.T) {
+	q, err := Open(t.Context(), "database:", nil, metrics.New(nil), nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := func(context.Context, struct{}) error { return nil }
+	Register(q, Kind[struct{}]{Name: "quick", Timeout: time.Second, Run: run})
+	Register(q, Kind[struct{}]{Name: "nightly", Timeout: time.Hour, Run: run})
+	for kind, want := range map[string]time.Duration{"quick": time.Second, "nightly": time.Hour, "of another build": defaultTimeout} {
+		if got := q.driver.(*database).leaseTime(kind); got != want+leaseMargin {
+			t.Errorf("%s: %v, want %v and %v", kind, got, want, leaseMargin)
 		}
 	}
 }

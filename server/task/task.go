@@ -126,7 +126,7 @@ func Chunk[T any](ids []T, n int) [][]T { return slices.Collect(slices.Chunk(ids
 // Rows is the queue in the database; *store.DB is one.
 type Rows interface {
 	Push(ctx context.Context, jobs ...store.Job) error
-	Lease(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]store.Job, error)
+	Lease(ctx context.Context, now time.Time, lease func(kind string) time.Duration, limit int) ([]store.Job, error)
 	Done(ctx context.Context, id string) error
 	Retry(ctx context.Context, id string, at time.Time, reason string) error
 	Dead(ctx context.Context, id, reason string) error
@@ -210,7 +210,10 @@ func (q *Queue) register(k *kind) {
 func (q *Queue) kind(name string) *kind {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.kinds[name]
+	if k := q.kinds[name]; k != nil {
+		return k
+	}
+	return q.unknown()
 }
 
 // Name is the driver's: "database" or "amqp".

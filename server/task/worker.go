@@ -38,24 +38,10 @@ func (q *Queue) Run(ctx context.Context, workers int) error {
 	return nil
 }
 
-// longestTimeout of all kinds.
-func (q *Queue) longestTimeout() time.Duration {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	longest := defaultTimeout
-	for _, k := range q.kinds {
-		longest = max(longest, k.timeout)
-	}
-	return longest
-}
-
 // work makes one attempt at a job and tells the driver how it went.
 func (q *Queue) work(ctx context.Context, d delivery) {
 	ctx, _ = metrics.Begin(metrics.Into(ctx, q.reg), d.job.Trace)
 	k := q.kind(d.job.Kind)
-	if k == nil {
-		k = q.unknown()
-	}
 	if err := lost(d, k); err != nil {
 		q.bury(ctx, d, k, err)
 		return

@@ -60,10 +60,10 @@ func newFeed(reg *metrics.Registry) feed {
 			Name: "addons_update_known_addons", Help: "Add-ons in the set by which update checks of unknown ones are answered.", Debug: true,
 		}).With(),
 		bytes: reg.Gauge(metrics.Desc{
-			Name: "addons_update_memory_bytes", Help: "Memory of the set of known add-ons and of the answers that lie ready.", Debug: true,
+			Name: "addons_update_memory_bytes", Help: "Memory of the set of known add-ons and of the answers that lie ready.",
 		}).With(),
 		behind: reg.Gauge(metrics.Desc{
-			Name: "addons_update_behind_seconds", Help: "Age of what update checks are answered by: time since all changes were last taken in.", Debug: true,
+			Name: "addons_update_behind_seconds", Help: "Age of what update checks are answered by: time since all changes were last taken in.",
 		}).With(),
 	}
 }

@@ -50,7 +50,7 @@ func firefox(guid string) string { return query(guid, catalog.Firefox.GUID, "153
 func (f *following) is(guid, outcome, version string) {
 	f.t.Helper()
 	ctx, _ := metrics.Begin(f.t.Context(), "")
-	got, err := f.s.Check(ctx, firefox(guid))
+	got, err := f.s.Check(ctx, firefox(guid), 0)
 	if got.Outcome != outcome || (err != nil) != (outcome == update.Error) || strings.Contains(string(got.Body), `"version"`) != (version != "") ||
 		!strings.Contains(string(got.Body), version) {
 		f.t.Errorf("check of %s: %s %s, %v; want %s of %q", guid, got.Outcome, got.Body, err, outcome, version)
@@ -196,10 +196,10 @@ func TestASharedCopyFromBeforeAChangeIsNotBelieved(t *testing.T) {
 		defer func() { stop(); <-done }()
 		synctest.Wait()
 		for round := range 2 {
-			if got, err := slow.Check(t.Context(), firefox("clock@example.org")); err != nil || round == 0 && !strings.Contains(string(got.Body), `"1.0"`) {
+			if got, err := slow.Check(t.Context(), firefox("clock@example.org"), 0); err != nil || round == 0 && !strings.Contains(string(got.Body), `"1.0"`) {
 				t.Fatalf("%s, %v", got.Body, err)
 			}
-			if got, err := s.Check(t.Context(), firefox("clock@example.org")); err != nil || !strings.Contains(string(got.Body), `"1.1"`) {
+			if got, err := s.Check(t.Context(), firefox("clock@example.org"), 0); err != nil || !strings.Contains(string(got.Body), `"1.1"`) {
 				t.Errorf("%s, %v, want 1.1", got.Body, err)
 			}
 		}
@@ -224,7 +224,7 @@ func TestADamagedCopyIsReadAnew(t *testing.T) {
 		if _, err := cache.Fetch(t.Context(), c, update.Family(), key, func(context.Context) ([]byte, error) { return []byte(junk), nil }); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := s.Check(t.Context(), firefox("clock@example.org")); err != nil || got.Outcome != update.Miss || !strings.Contains(string(got.Body), `"1.0"`) {
+		if got, err := s.Check(t.Context(), firefox("clock@example.org"), 0); err != nil || got.Outcome != update.Miss || !strings.Contains(string(got.Body), `"1.0"`) {
 			t.Errorf("after %q: %s %s, %v", junk, got.Outcome, got.Body, err)
 		}
 	}
@@ -262,7 +262,7 @@ func TestMemoryAnswersAsTheRuleDoes(t *testing.T) {
 							got, ok := f.s.Quick(ask, metrics.Now())
 							if !ok {
 								var err error
-								if got, err = f.s.Check(t.Context(), ask); err != nil {
+								if got, err = f.s.Check(t.Context(), ask, 0); err != nil {
 									t.Fatal(err)
 								}
 							}
@@ -286,7 +286,7 @@ func TestMemoryAnswersAsTheRuleDoes(t *testing.T) {
 			time.Sleep(update.Behind)
 			for guid := range db.versions { // read once by who asks: they were too many for the feed
 				for _, app := range catalog.Apps() {
-					if _, err := f.s.Check(t.Context(), query(guid, app.GUID, "1", "strict")); err != nil {
+					if _, err := f.s.Check(t.Context(), query(guid, app.GUID, "1", "strict"), 0); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -339,7 +339,7 @@ func TestAnswersGoOnWhileAddonsChange(t *testing.T) {
 				r := rand.New(rand.NewPCG(uint64(w), 1))
 				for time.Now().Before(end) {
 					id := guid(r.IntN(addons))
-					got, err := f.s.Check(t.Context(), firefox(id))
+					got, err := f.s.Check(t.Context(), firefox(id), 0)
 					if err != nil {
 						t.Error(err)
 						return

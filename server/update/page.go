@@ -28,6 +28,8 @@ type page struct {
 type entry struct {
 	lower, upper string // keys; upper "" if it is open
 	strict       bool   // the maximum binds in mode normal too
+	version      int64  // its id, if it is held back
+	held         int    // from how many percent of the clients
 	answer
 }
 
@@ -46,14 +48,22 @@ func (e *entry) covers(key string, mode catalog.CompatMode) bool {
 	return !binds || e.upper == "" || key <= e.upper
 }
 
-// choose returns the answer to a question.
-func (p *page) choose(key string, mode catalog.CompatMode) *answer {
+// choose returns the answer to a question, and whether it depends on who asks: if so,
+// whether the client gets the version that is held back from others.
+func (p *page) choose(key string, mode catalog.CompatMode, client catalog.Client) (*answer, draw) {
+	drawn := notDrawn
 	for i := range p.entries {
-		if e := &p.entries[i]; e.covers(key, mode) {
-			return &e.answer
+		switch e := &p.entries[i]; {
+		case !e.covers(key, mode):
+		case e.held == 0:
+			return &e.answer, drawn
+		case client.GetsOf(e.version, e.held):
+			return &e.answer, offered
+		default:
+			drawn = heldBack
 		}
 	}
-	return &p.none
+	return &p.none, drawn
 }
 
 // newPage reads a sheet; false if it is damaged. The page shares nothing with raw.
@@ -76,6 +86,9 @@ func newPage(raw []byte, guid string, app catalog.App) (*page, bool) {
 		e := entry{strict: flags&flagStrict != 0}
 		if flags&flagLast == 0 {
 			e.lower, e.upper = string(in.text()), string(in.text())
+		}
+		if flags&flagHeld != 0 {
+			e.version, e.held = int64(in.number()), int(in.number())
 		}
 		e.etag, e.body = []string{string(in.text())}, in.text()
 		switch {

@@ -17,7 +17,8 @@ type Request struct {
 	App        catalog.App
 	AppVersion string
 	Mode       catalog.CompatMode
-	Version    string // what the client has; no answer depends on it
+	Version    string         // what the client has; no answer depends on it
+	Client     catalog.Client // who asks: of the query Parse knows nobody
 }
 
 // Key names what is cached for r: the add-on and the application, in the form that

@@ -8,7 +8,7 @@ import (
 	"addons/server/catalog"
 )
 
-// Reference answers a check the plain way: catalog.Choose over all versions, then
+// Reference answers a check the plain way: catalog.ChooseFor over all versions, then
 // JSON. A Service's answer is the same bytes. known: there is a public add-on; slug
 // and versions are its.
 func Reference(baseURL string, r Request, known bool, slug string, versions []*catalog.Version) ([]byte, error) {
@@ -16,7 +16,7 @@ func Reference(baseURL string, r Request, known bool, slug string, versions []*c
 		return nothing.body, nil
 	}
 	offers := []offer{}
-	if v := catalog.Choose(versions, r.App, r.AppVersion, r.Mode); v != nil {
+	if v := catalog.ChooseFor(r.Client, versions, r.App, r.AppVersion, r.Mode); v != nil {
 		s := Service{links: amo.Links{Base: baseURL}}
 		offers = append(offers, s.offer(v, r.App, slug))
 	}

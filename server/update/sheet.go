@@ -2,9 +2,7 @@ package update
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 
 	"addons/server/catalog"
@@ -17,17 +15,19 @@ import (
 //
 // An entry is a version that some question chooses, the highest first:
 //
-//	flags (1 byte) · minimum's key · maximum's key ("" if open) · answer
+//	flags (1 byte) · minimum's key · maximum's key ("" if open) · only if it is held
+//	back: the version's id and from how many percent of the clients (uvarints) · answer
 //
 // and an answer is its ETag and its body. Every text is its length as a uvarint and
-// its bytes. The first entry that fits a question is the answer to it. Sheets of
-// other builds, whose kinds are u and k, are not read.
+// its bytes. The first entry that fits a question, and that its asker gets, is the answer.
+// Sheets of other builds, whose kinds are u, k, U and K, are not read.
 const (
-	sheetUnknown = 'U'
-	sheetKnown   = 'K'
+	sheetUnknown = 'N'
+	sheetKnown   = 'A'
 
 	flagLast   = 1 << 0 // no entry, but the answer "no update"
 	flagStrict = 1 << 1 // the maximum binds in mode normal too
+	flagHeld   = 1 << 2 // held back from some clients
 )
 
 func unknownSheet(seq int64) []byte {
@@ -75,31 +75,33 @@ func (in *reader) text() []byte {
 }
 
 // newSheet writes the sheet of a known add-on.
-func (s *Service) newSheet(seq int64, guid string, app catalog.App, slug string, versions []*catalog.Version) ([]byte, error) {
+func (s *Service) newSheet(seq int64, guid string, app catalog.App, slug string, versions []*catalog.Version) []byte {
 	page := binary.AppendUvarint([]byte{sheetKnown}, uint64(seq))
+	var body []byte
 	for _, v := range catalog.Choosable(versions, app) {
-		body, err := json.Marshal(manifest{map[string]updates{guid: {[]offer{s.offer(v, app, slug)}}}})
-		if err != nil {
-			return nil, fmt.Errorf("update of %q: %w", guid, err)
-		}
+		body = appendManifest(body[:0], guid, s.offer(v, app, slug))
 		var flags byte
 		if v.Strict {
 			flags = flagStrict
+		}
+		if v.HeldBack > 0 {
+			flags |= flagHeld
 		}
 		bounds, upper := rangeOf(v, app), ""
 		if !bounds.Open() {
 			upper = catalog.VersionKey(bounds.Max)
 		}
-		page = appendText(append(page, flags), catalog.VersionKey(bounds.Min), upper, etag(body), string(body))
+		page = appendText(append(page, flags), catalog.VersionKey(bounds.Min), upper)
+		if v.HeldBack > 0 {
+			page = binary.AppendUvarint(binary.AppendUvarint(page, uint64(v.ID)), uint64(v.HeldBack))
+		}
+		page = appendText(appendText(page, etag(body)), body)
 	}
-	none, err := json.Marshal(manifest{map[string]updates{guid: {[]offer{}}}})
-	if err != nil {
-		return nil, fmt.Errorf("update of %q: %w", guid, err)
-	}
-	return appendText(append(page, flagLast), etag(none), string(none)), nil
+	body = appendManifest(body[:0], guid)
+	return appendText(appendText(append(page, flagLast), etag(body)), body)
 }
 
-func appendText(page []byte, texts ...string) []byte {
+func appendText[T string | []byte](page []byte, texts ...T) []byte {
 	for _, t := range texts {
 		page = append(binary.AppendUvarint(page, uint64(len(t))), t...)
 	}

@@ -93,7 +93,21 @@ type Response struct {
 	Body    []byte   // JSON
 	ETag    []string // one value, quoted: of the body's content
 	Outcome string   // one of Outcomes
+	drawn   draw
 }
+
+// Private says whether the answer is for its asker alone: others may get another, for a
+// version is being rolled out.
+func (r Response) Private() bool { return r.drawn != notDrawn }
+
+// draw is what a rollout meant to an answer.
+type draw int8
+
+const (
+	notDrawn draw = iota // there was none for it
+	offered              // the asker gets what others don't
+	heldBack             // the asker does not get what others do
+)
 
 // Service answers checks. Safe for concurrent use.
 type Service struct {
@@ -102,6 +116,7 @@ type Service struct {
 	family cache.Family
 	links  amo.Links
 	meters map[string]meter
+	drawn  map[draw]*metrics.Counter
 	feed   feed
 	known  *known
 	front  *front
@@ -135,6 +150,13 @@ func New(db Source, c *cache.Cache, baseURL string, reg *metrics.Registry) *Serv
 		db: db, cache: c, family: Family(), links: amo.Links{Base: baseURL}, meters: map[string]meter{},
 		feed: newFeed(reg), known: newKnown(), front: newFront(),
 	}
+	drawn := reg.Counter(metrics.Desc{
+		Name:   "addons_update_rollout_checks_total",
+		Help:   "Update checks of versions that are being rolled out, by whether the client was offered it or is held back so far.",
+		Labels: []metrics.Label{metrics.L("draw", "offered", "held_back")},
+		Keys:   []string{"services.update.rollout.{draw}"},
+	})
+	s.drawn = map[draw]*metrics.Counter{offered: drawn.With("offered"), heldBack: drawn.With("held_back")}
 	for _, outcome := range Outcomes() {
 		s.meters[outcome] = meter{checks.With(outcome), times.With(outcome)}
 	}
@@ -143,20 +165,24 @@ func New(db Source, c *cache.Cache, baseURL string, reg *metrics.Registry) *Serv
 
 // Check parses, answers and counts one check. The error wraps catalog.ErrInvalid
 // for a bad question and catalog.ErrUnavailable if the database is down.
-func (s *Service) Check(ctx context.Context, rawQuery string) (Response, error) {
+func (s *Service) Check(ctx context.Context, rawQuery string, client catalog.Client) (Response, error) {
 	start := time.Now()
-	response, err := s.check(ctx, rawQuery)
+	response, err := s.check(ctx, rawQuery, client)
 	m := s.meters[response.Outcome]
 	m.checks.Inc()
 	m.time.Observe(ctx, time.Since(start))
+	if response.Private() {
+		s.drawn[response.drawn].Inc()
+	}
 	return response, err
 }
 
-func (s *Service) check(ctx context.Context, rawQuery string) (Response, error) {
+func (s *Service) check(ctx context.Context, rawQuery string, client catalog.Client) (Response, error) {
 	r, err := Parse(rawQuery)
 	if err != nil {
 		return Response{Outcome: Bad}, err
 	}
+	r.Client = client
 	response, err := s.Answer(ctx, r)
 	if err != nil {
 		return Response{Outcome: Error}, err
@@ -164,14 +190,15 @@ func (s *Service) check(ctx context.Context, rawQuery string) (Response, error) 
 	return response, nil
 }
 
-// Quick answers a check at once if it can, which is to say from memory; it doesn't
-// count it: see Count. false: ask Check.
+// Quick answers a check at once if it can, which is to say from memory, and the same for
+// everybody; it doesn't count it: see Count. false: ask Check.
 func (s *Service) Quick(rawQuery string, now metrics.Moment) (Response, bool) {
 	r, err := Parse(rawQuery)
 	if err != nil || !catalog.ValidGUID(r.GUID) {
 		return Response{}, false
 	}
-	return s.remembered(r, s.known.hash(r.GUID), now)
+	response, ok := s.remembered(r, s.known.hash(r.GUID), now)
+	return response, ok && !response.Private()
 }
 
 // Count counts an answer of Quick that was found at a moment, after took.
@@ -247,8 +274,8 @@ func (s *Service) respond(p *page, r Request, outcome string) Response {
 		}
 		return unknown(outcome)
 	}
-	a := p.choose(s.keys.of(r.AppVersion), r.Mode)
-	return Response{Body: a.body, ETag: a.etag, Outcome: outcome}
+	a, drawn := p.choose(s.keys.of(r.AppVersion), r.Mode, r.Client)
+	return Response{Body: a.body, ETag: a.etag, Outcome: outcome, drawn: drawn}
 }
 
 // fetch brings a page from the cache or the database, and keeps it.
@@ -297,7 +324,7 @@ func (s *Service) load(ctx context.Context, r Request) ([]byte, error) {
 	if !known {
 		return unknownSheet(seq), nil
 	}
-	return s.newSheet(seq, r.GUID, r.App, slug, versions)
+	return s.newSheet(seq, r.GUID, r.App, slug, versions), nil
 }
 
 // unknown is the answer for an add-on that nobody knows: Firefox takes it for "no

@@ -159,7 +159,7 @@ func TestAnswersAreWhatFirefoxAccepts(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s, _ := newService(t, &memory{versions: map[string][]*catalog.Version{guid: {c.version}}})
-			got, err := s.Check(t.Context(), query(guid, c.app.GUID, "153.7.0", c.mode)+"&version=1.1")
+			got, err := s.Check(t.Context(), query(guid, c.app.GUID, "153.7.0", c.mode)+"&version=1.1", 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -178,7 +178,7 @@ func TestAnUnknownAddonIsNoErrorToFirefox(t *testing.T) {
 	db := &memory{versions: map[string][]*catalog.Version{"clock@example.org": {clock(1, "1.0")}}}
 	s, _ := newService(t, db)
 	for _, guid := range []string{"nobody@example.org", "Clock@example.org", "not an id", "{", "\xff"} {
-		got, err := s.Check(t.Context(), query(guid, catalog.Firefox.GUID, "153.0", "normal"))
+		got, err := s.Check(t.Context(), query(guid, catalog.Firefox.GUID, "153.0", "normal"), 0)
 		if err != nil || string(got.Body) != "{}" {
 			t.Errorf("check of %q: %s, %v, want {}", guid, got.Body, err)
 		}
@@ -198,7 +198,7 @@ func TestEveryCheckHasOneOutcome(t *testing.T) {
 	check := func(query, want string, wantErr error) update.Response {
 		t.Helper()
 		ctx, _ := metrics.Begin(t.Context(), "")
-		got, err := s.Check(ctx, query)
+		got, err := s.Check(ctx, query, 0)
 		if !errors.Is(err, wantErr) || got.Outcome != want {
 			t.Errorf("check: %s, %v, want %s, %v", got.Outcome, err, want, wantErr)
 		}
@@ -247,7 +247,7 @@ func TestManyChecksOfOneAddonMakeOneStatement(t *testing.T) {
 	var wait sync.WaitGroup
 	for i := range 50 {
 		wait.Go(func() {
-			if _, err := s.Check(t.Context(), query("clock@example.org", catalog.Firefox.GUID, fmt.Sprint(140+i), "normal")); err != nil {
+			if _, err := s.Check(t.Context(), query("clock@example.org", catalog.Firefox.GUID, fmt.Sprint(140+i), "normal"), 0); err != nil {
 				t.Error(err)
 			}
 		})
@@ -273,18 +273,79 @@ func TestTheSheetAnswersAsTheRuleDoes(t *testing.T) {
 	s, _ := newService(t, db)
 	for range 40_000 {
 		guid, app := guids[r.IntN(len(guids))], catalog.Apps()[r.IntN(2)]
-		request := update.Request{GUID: guid, App: app, AppVersion: randomNumber(r), Mode: catalog.Modes()[r.IntN(3)]}
+		request := update.Request{GUID: guid, App: app, AppVersion: randomNumber(r), Mode: catalog.Modes()[r.IntN(3)], Client: catalog.Client(r.IntN(50))}
 		got, err := s.Answer(t.Context(), request)
 		if err != nil {
 			t.Fatal(err)
 		}
 		want := ""
-		if v := catalog.Choose(db.versions[guid], app, request.AppVersion, request.Mode); v != nil {
+		if v := catalog.ChooseFor(request.Client, db.versions[guid], app, request.AppVersion, request.Mode); v != nil {
 			want = fmt.Sprintf("%s/%s/downloads/file/%d/x.xpi", base, app.Slug, v.File.ID)
 		}
 		if link := linkOf(t, got.Body, guid); link != want {
 			t.Fatalf("%+v of %s:\n got %q\nwant %q", request, show(db.versions[guid]), link, want)
 		}
+	}
+}
+
+func TestARolloutIsForItsClientsAndAHaltForAll(t *testing.T) {
+	t.Parallel()
+	const guid = "clock@example.org"
+	next := clock(2, "1.1")
+	db := &memory{versions: map[string][]*catalog.Version{guid: {clock(1, "1.0"), next}}}
+	reg := metrics.New(nil)
+	c, err := cache.Open("memory:", reg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	s := update.New(db, c, base, reg)
+	const clients = 2000
+	offered, rolling := 0, 0
+	share := func(percent int) (got int) {
+		t.Helper()
+		rolled := *next
+		rolled.HeldBack = 100 - percent
+		db.set(guid, clock(1, "1.0"), &rolled)
+		if err := c.Invalidate(t.Context(), update.Family(), update.Keys(guid)...); err != nil {
+			t.Fatal(err)
+		}
+		for client := range clients {
+			r, err := s.Check(t.Context(), query(guid, catalog.Firefox.GUID, "153.0", "normal"), catalog.Client(client))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Private() != (percent < 100) {
+				t.Fatalf("at %d %%: private %v", percent, r.Private())
+			}
+			switch link := linkOf(t, r.Body, guid); {
+			case strings.Contains(link, "/file/20/"):
+				got++
+			case !strings.Contains(link, "/file/10/"):
+				t.Fatalf("at %d %%: client %d is offered %q, want the version before", percent, client, link)
+			}
+		}
+		if percent < 100 {
+			offered, rolling = offered+got, rolling+clients
+		}
+		return got
+	}
+	for _, percent := range []int{0, 10, 50, 100} {
+		if got := 100 * float64(share(percent)) / clients; got < float64(percent)-3 || got > float64(percent)+3 {
+			t.Errorf("at %d %%: %.1f %% of the clients are offered it", percent, got)
+		}
+	}
+	if got := share(0); got != 0 {
+		t.Errorf("%d clients are offered it after a halt", got)
+	}
+	want := fmt.Sprintf(`
+# HELP addons_update_rollout_checks_total Update checks of versions that are being rolled out, by whether the client was offered it or is held back so far.
+# TYPE addons_update_rollout_checks_total counter
+addons_update_rollout_checks_total{draw="held_back"} %d
+addons_update_rollout_checks_total{draw="offered"} %d
+`, rolling-offered, offered)
+	if err := testutil.GatherAndCompare(reg.Prometheus(), strings.NewReader(want), "addons_update_rollout_checks_total"); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -310,7 +371,7 @@ func linkOf(t *testing.T, body []byte, guid string) string {
 func show(versions []*catalog.Version) string {
 	var b strings.Builder
 	for _, v := range versions {
-		fmt.Fprintf(&b, "\n%d %s strict:%v %s deleted:%v %s %v", v.File.ID, v.Number, v.Strict, v.Channel, v.Deleted, v.File.Status, v.Compatibility)
+		fmt.Fprintf(&b, "\n%d %s strict:%v held:%d %s deleted:%v %s %v", v.File.ID, v.Number, v.Strict, v.HeldBack, v.Channel, v.Deleted, v.File.Status, v.Compatibility)
 	}
 	return b.String()
 }
@@ -324,6 +385,9 @@ func randomVersions(r *rand.Rand) []*catalog.Version {
 		}
 		if r.IntN(10) == 0 {
 			v.Channel = catalog.Unlisted
+		}
+		if r.IntN(5) == 0 {
+			v.HeldBack = 1 + r.IntN(100)
 		}
 		if r.IntN(10) == 0 {
 			v.File.Status = catalog.Unreviewed
@@ -361,7 +425,7 @@ func TestInvalidatingTheKeysShowsANewVersionAtOnce(t *testing.T) {
 	db := &memory{versions: map[string][]*catalog.Version{"clock@example.org": {clock(1, "1.0")}}}
 	s := update.New(db, c, base, reg)
 	ask := func() string {
-		r, err := s.Check(t.Context(), query("clock@example.org", catalog.Firefox.GUID, "153.0", "normal"))
+		r, err := s.Check(t.Context(), query("clock@example.org", catalog.Firefox.GUID, "153.0", "normal"), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -387,7 +451,7 @@ func BenchmarkCheckHit(b *testing.B) {
 	ctx, _ := metrics.Begin(b.Context(), "")
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Check(ctx, asFirefox); err != nil {
+		if _, err := s.Check(ctx, asFirefox, 0); err != nil {
 			b.Fatal(err)
 		}
 	}

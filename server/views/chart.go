@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -152,5 +153,6 @@ func (s step) Range(v vital) string {
 	case math.IsInf(s.Low, -1):
 		return "up to " + v.Format(s.High)
 	}
-	return v.Format(s.Low) + " – " + v.Format(s.High)
+	whole := strings.NewReplacer(" ", "\u00a0") // a narrow screen breaks the line between the numbers, not in them
+	return whole.Replace(v.Format(s.Low)) + "\u00a0– " + whole.Replace(v.Format(s.High))
 }

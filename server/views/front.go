@@ -48,7 +48,8 @@ func (h *Handler) front(w http.ResponseWriter, r *http.Request) {
 		Rows           []row
 		Heard          heard
 		Views          []*view
-	}{c, problem, ofDevices, ofSpans, shownVitals(), h.rows(c, measured), heard{served * h.sample, told}, first(h.store.newest(""), 10)})
+		Programs       int // whose views are kept, when those of people are shown
+	}{c, problem, ofDevices, ofSpans, shownVitals(), h.rows(c, measured), heard{served * h.sample, told}, first(h.store.newest(among{Device: c.Device}), 10), h.store.programsBeside(c.Device)})
 }
 
 func first[T any](all []T, n int) []T { return all[:min(len(all), n)] }
@@ -99,6 +100,10 @@ type heard struct{ Of, Told float64 }
 
 // Any says whether there is something to tell.
 func (h heard) Any() bool { return h.Of >= .5 }
+
+// All says whether as good as all told. There may seem to be more: of the two counters, one is
+// asked of another process, at another moment.
+func (h heard) All() bool { return h.Share() >= .995 }
 
 // Share is told of all.
 func (h heard) Share() float64 { return min(h.Told/h.Of, 1) }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"time"
@@ -89,18 +90,27 @@ func (h *Handler) asked(ctx context.Context, all ...func(context.Context) error)
 // recent lists single views, the newest first.
 func (h *Handler) recent(w http.ResponseWriter, r *http.Request) {
 	page := r.URL.Query().Get("page")
-	var pages []link
-	for _, p := range h.pages {
-		pages = append(pages, link{p, "?page=" + p, p == page})
-	}
 	if !slices.Contains(h.pages, page) {
 		page = ""
 	}
+	c := choose(r.URL.Query(), page)
+	address := func(page, device string) string {
+		return "?" + url.Values{"page": {page}, "device": {device}}.Encode()
+	}
+	pages := []link{{"all", address("", c.Device), page == ""}}
+	for _, p := range h.pages {
+		pages = append(pages, link{p, address(p, c.Device), p == page})
+	}
+	var of []link
+	for _, d := range devices {
+		of = append(of, link{deviceName(d), address(page, d), d == c.Device})
+	}
 	h.write(w, http.StatusOK, "recent", "Single page views", struct {
-		Page  string
-		Pages []link
-		Views []*view
-	}{page, append([]link{{"all", h.console.Base() + "recent", page == ""}}, pages...), h.store.newest(page)})
+		Pages, Devices []link
+		Device         string
+		Views          []*view
+		Programs       int
+	}{pages, of, c.Device, h.store.newest(c.among), h.store.programsBeside(c.Device)})
 }
 
 func (h *Handler) one(w http.ResponseWriter, r *http.Request) {

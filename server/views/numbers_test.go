@@ -261,7 +261,7 @@ func TestTheExplorerReadsWhatPrometheusKeeps(t *testing.T) {
 		"/views/?range=1h&device=bot": {`<td>bot</td>`},
 		"/views/page/addon?range=1h&device=mobile": {
 			"75th percentile of 200 views, mobile, last 1h", `<a href="/views/trace/` + trace + `"><code>`, "<td><code>" + forgotten + "</code></td>", `<circle class="bad"`, `<circle class="ok"`, `<line class="mark"`,
-			"<caption><span>Views by LCP: good up to 2.50 s, poor above 4.00 s</span></caption>", `<th scope="row">4.00 s – 6.00 s</th><td>✕ poor</td><td class="number">25 %</td>`,
+			"<caption><span>Views by LCP: good up to 2.50 s, poor above 4.00 s</span></caption>", "<th scope=\"row\">4.00\u00a0s\u00a0– 6.00\u00a0s</th><td>✕ poor</td><td class=\"number\">25 %</td>",
 			`<th scope="row">request</th><td class="number">400</td>`, "before and after 1 &lt;new&gt; came at", `<span class="badge ok">better</span>`, "40 %",
 			"<p class=\"prose\">100 views were there at once", `<th scope="row"><code>masked</code></th><td class="number">300</td></tr>` + "\n" + `<tr><th scope="row"><code>unload-listener</code></th><td class="number">100</td></tr>` + "\n</tbody>",
 			"Of 1,000 views browsers have told how far they trust their times: about 20 % (± 6 %) were slow",
@@ -283,6 +283,11 @@ func TestTheExplorerReadsWhatPrometheusKeeps(t *testing.T) {
 	half := explorer(Config{Prometheus: client, Sample: .5}, now)
 	if _, page := get(t, half, "/views/page/addon?range=1h"); !strings.Contains(page, "Of 250 page views that should have told of themselves 200 did: 80 %.") {
 		t.Errorf("with half of the views asked to tell, the page says\n%s", page)
+	}
+	for sample, want := range map[float64]string{.4: "All 200 page views that should have told of themselves did.", .3: "All 150 page views that should have told of themselves did."} {
+		if _, page := get(t, explorer(Config{Prometheus: client, Sample: sample}, now), "/views/?range=1h"); !strings.Contains(page, want) || strings.Contains(page, "The others") {
+			t.Errorf("with %v of the views asked to tell, the front page says\n%s", sample, page)
+		}
 	}
 	if _, page := get(t, h, "/views/?range=1h"); strings.Index(page, ">addon</a>") > strings.Index(page, ">home</a>") || strings.Contains(page, "<td>bot</td>") {
 		t.Errorf("the worst page is not on top, or programs are among people:\n%s", page)

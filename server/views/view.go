@@ -38,7 +38,7 @@ func shownOf(v *view, name string) shown {
 // show shows one view: its waterfall, and what its request cost. nil is one that is not kept.
 func (h *Handler) show(w http.ResponseWriter, v *view) {
 	if v == nil {
-		h.missing(w, fmt.Sprintf("This page view is not kept, or not any more: each process keeps the last %d of those that were told to it.", kept))
+		h.missing(w, fmt.Sprintf("This page view is not kept, or not any more: each process keeps the last %d of people, and %d of programs, of those that were told to it.", kept, keptPrograms))
 		return
 	}
 	works := slices.Clone(v.Request.Works)

@@ -206,6 +206,46 @@ func TestAViewIsRatedAtTheLimits(t *testing.T) {
 	}
 }
 
+// TestProgramsDoNotPushPeopleOut has a crawler come by that makes ten thousand views.
+func TestProgramsDoNotPushPeopleOut(t *testing.T) {
+	store := NewStore(nil)
+	for i := range 10_000 {
+		v := slow()
+		v.Device, v.Trace = bot, fmt.Sprint("bot", i)
+		store.Add(v)
+		if i%1000 == 500 {
+			v.Device, v.Trace = "mobile", fmt.Sprint("person", i)
+			store.Add(v)
+		}
+	}
+	people, programs := store.newest(among{}), store.newest(among{Device: bot})
+	if len(people) != 10 || people[0].Trace != "person9500" || people[9].Trace != "person500" {
+		t.Errorf("%d views of people are kept", len(people))
+	}
+	if len(programs) != keptPrograms || programs[0].Trace != "bot9999" || programs[keptPrograms-1].Trace != "bot9950" {
+		t.Errorf("%d views of programs are kept", len(programs))
+	}
+	if !store.Has("person500") || !store.Has("bot9999") || store.Has("bot500") {
+		t.Error("a view that is kept is not found")
+	}
+	h := New(Config{Store: store, Pages: []string{"addon", "home"}}, console.New("/views/", nil))
+	for _, path := range []string{"/views/", "/views/recent", "/views/recent?page=addon&device=mobile", "/views/page/addon"} {
+		_, page := get(t, h, path)
+		if got := strings.Count(page, "<td>mobile</td>"); got != 10 || strings.Contains(page, "<td>bot</td>") {
+			t.Errorf("%s lists %d views of people, and programs': %t", path, got, strings.Contains(page, "<td>bot</td>"))
+		}
+		if link := `<a href="/views/recent?device=bot">50 of programs</a>`; !strings.Contains(page, link) && path != "/views/page/addon" {
+			t.Errorf("%s does not lead to programs", path)
+		}
+	}
+	for path, want := range map[string]int{"/views/?device=bot": 10, "/views/recent?device=bot": 50, "/views/recent?page=home&device=bot": 0} {
+		_, page := get(t, h, path)
+		if got := strings.Count(page, "<td>bot</td>"); got != want || strings.Contains(page, "of programs</a>") {
+			t.Errorf("%s lists %d views of programs, want %d", path, got, want)
+		}
+	}
+}
+
 func TestViewsAreBoundedAndGoodOnesASample(t *testing.T) {
 	store := NewStore(nil)
 	for i := range 2*kept + 7 {
@@ -213,7 +253,7 @@ func TestViewsAreBoundedAndGoodOnesASample(t *testing.T) {
 		v.Page = fmt.Sprint("page", i)
 		store.Add(v)
 	}
-	all := store.newest("")
+	all := store.newest(among{})
 	if len(all) != kept || all[0].Page != fmt.Sprint("page", 2*kept+6) || store.find(1, "") != nil || store.find(2*kept, "") == nil {
 		t.Errorf("%d views are kept, the newest of %s", len(all), all[0].Page)
 	}
@@ -223,7 +263,7 @@ func TestViewsAreBoundedAndGoodOnesASample(t *testing.T) {
 		v.Samples = nil
 		good.Add(v)
 	}
-	if got := len(good.newest("")); got != 10 {
+	if got := len(good.newest(among{})); got != 10 {
 		t.Errorf("of 95 good views %d are kept, want one in ten", got)
 	}
 }

@@ -70,7 +70,7 @@ func (q *quick) answer(rw http.ResponseWriter, r *http.Request, answer update.Re
 	for _, common := range q.w.dataHeaders {
 		h[common.name] = common.value
 	}
-	h["Cache-Control"] = keepFor(answer.Outcome)
+	h["Cache-Control"] = keepFor(answer)
 	h["Etag"] = answer.ETag
 	if metrics.On {
 		q.trace = metrics.NewTraceID(first(r.Header["Traceparent"]))

@@ -29,13 +29,27 @@ func (p *platform) follow(guids ...string) {
 	p.t.Cleanup(func() { stop(); <-done })
 	deadline := time.Now().Add(10 * time.Second)
 	for _, guid := range guids {
-		for _, query, _ := strings.Cut(ask(guid), "?"); ; p.config.Update.Check(ctx, query) {
+		for _, query, _ := strings.Cut(ask(guid), "?"); ; p.config.Update.Check(ctx, query, 0) {
 			if _, ok := p.config.Update.Quick(query, metrics.Now()); ok {
 				break
 			}
 			if time.Now().After(deadline) {
 				p.t.Fatalf("%s is not in memory", guid)
 			}
+		}
+	}
+}
+
+// tells returns when the add-on's answer may be kept as said: a change has been taken in.
+func (p *platform) tells(guid, control string) {
+	p.t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		got := p.get(ask(guid)).Header.Get("Cache-Control")
+		if got == control {
+			return
+		}
+		if time.Now().After(deadline) {
+			p.t.Fatalf("answers for %s may be kept %s, want %s", guid, got, control)
 		}
 	}
 }

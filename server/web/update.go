@@ -32,12 +32,17 @@ var (
 	// no answer from here. https://www.rfc-editor.org/rfc/rfc5861
 	hourCache   = []string{"public, max-age=3600, stale-while-revalidate=3600, stale-if-error=86400"}
 	minuteCache = []string{"public, max-age=60, stale-while-revalidate=60, stale-if-error=86400"}
+	// askersOwn: of a rollout others get another answer, and a halt is for at once.
+	askersOwn = []string{"private, no-cache"}
 )
 
 // keepFor is how long an answer may be kept by others; one from before the database
 // went down only until it may be back.
-func keepFor(outcome string) []string {
-	if outcome == update.Stale {
+func keepFor(answer update.Response) []string {
+	switch {
+	case answer.Private():
+		return askersOwn
+	case answer.Outcome == update.Stale:
 		return minuteCache
 	}
 	return hourCache
@@ -48,7 +53,8 @@ func keepFor(outcome string) []string {
 // error. A question that can't be answered is 400, and nothing is 304 but what the
 // client has.
 func (w *Web) versionCheck(c *gin.Context) error {
-	answer, err := w.Update.Check(c.Request.Context(), c.Request.URL.RawQuery)
+	client := catalog.NewClient(w.Networks.Sender(c.Request))
+	answer, err := w.Update.Check(c.Request.Context(), c.Request.URL.RawQuery, client)
 	h := c.Writer.Header()
 	for _, common := range w.headers {
 		if !slices.ContainsFunc(w.dataHeaders, func(d header) bool { return d.name == common.name }) {
@@ -63,7 +69,7 @@ func (w *Web) versionCheck(c *gin.Context) error {
 	case err != nil:
 		return err
 	}
-	h["Cache-Control"] = keepFor(answer.Outcome)
+	h["Cache-Control"] = keepFor(answer)
 	h["Etag"] = answer.ETag
 	if has(c.Request, answer.ETag[0]) {
 		c.Writer.WriteHeader(http.StatusNotModified)

@@ -2,11 +2,15 @@ package web_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 
+	"addons/rum"
 	"addons/server/catalog"
+	"addons/server/web"
 )
 
 // ask is an update check as Firefox 153 sends it.
@@ -104,6 +108,48 @@ func TestVersionCheckSaysNotModified(t *testing.T) {
 	}
 	if other := p.get(ask("helper-1@addons.example")).Header.Get("ETag"); etag == "" || other == etag {
 		t.Errorf("ETags %s and %s of different answers", etag, other)
+	}
+}
+
+// TestARolloutIsNobodyElsesAnswer: not that of a cache on the way, nor of the memory that
+// answers everybody; who asks is the last address that no proxy of ours has.
+func TestARolloutIsNobodyElsesAnswer(t *testing.T) {
+	t.Parallel()
+	const guid = "night@addons.example"
+	proxies := rum.NewNetworks([]netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}) // httptest's clients are 192.0.2.1
+	p := start(t, catalogue(), func(c *web.Config) { c.Networks = proxies })
+	p.follow(guid)
+	everybodys := p.get(ask(guid))
+	a, err := p.site.Addon(t.Context(), guid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.site.RollOut(t.Context(), guid, a.Current.Number, 50); err != nil {
+		t.Fatal(err)
+	}
+	p.tells(guid, "private, no-cache")
+	bodies := map[string]bool{}
+	for i := range 40 {
+		from := fmt.Sprintf("198.51.100.%d", i)
+		r := p.get(ask(guid), "X-Forwarded-For", from)
+		if got := r.Header.Get("Cache-Control"); got != "private, no-cache" {
+			t.Fatalf("during the rollout an answer may be kept %q", got)
+		}
+		body := text(t, r)
+		bodies[body] = true
+		if again := text(t, p.get(ask(guid), "X-Forwarded-For", from)); again != body {
+			t.Errorf("%s is told %s, then %s", from, body, again)
+		}
+	}
+	if len(bodies) != 2 {
+		t.Errorf("%d different answers, want the version and the one before", len(bodies))
+	}
+	if err := p.site.RollOut(t.Context(), guid, a.Current.Number, 100); err != nil {
+		t.Fatal(err)
+	}
+	p.tells(guid, everybodys.Header.Get("Cache-Control"))
+	if r := p.get(ask(guid)); r.Header.Get("ETag") != everybodys.Header.Get("ETag") {
+		t.Errorf("after the rollout: %v, want the answer before it", r.Header)
 	}
 }
 

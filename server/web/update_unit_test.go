@@ -21,7 +21,7 @@ func TestAStaleUpdateCheckIsNotKeptForAnHour(t *testing.T) {
 		if outcome == update.Stale {
 			want = "public, max-age=60, stale-while-revalidate=60, stale-if-error=86400"
 		}
-		if got := keepFor(outcome)[0]; got != want {
+		if got := keepFor(update.Response{Outcome: outcome})[0]; got != want {
 			t.Errorf("%s may be kept %s, want %s", outcome, got, want)
 		}
 	}

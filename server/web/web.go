@@ -32,6 +32,7 @@ type Config struct {
 	Sample   float64         // share of page views that send
 	Recent   *metrics.Recent // keeps what pages have cost; nil: nobody looks
 	BaseURL  string          // scheme and host that the world sees, no slash at the end
+	Networks *rum.Networks   // knows the proxies before the site; nil: there are none
 	Registry *metrics.Registry
 	Faults   *fault.Recorder // nil: panics and errors are logged and counted
 	Health   *health.Checks  // nil: the heartbeat always passes
