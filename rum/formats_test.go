@@ -312,7 +312,7 @@ func TestTooMuchInOneBeaconIsRefused(t *testing.T) {
 // FuzzBody sends rubbish in every format: nothing may panic, and no value may come
 // that can't be true.
 func FuzzBody(f *testing.F) {
-	for _, seed := range []string{boomerangForm, vitalsArray, faroBody, detailed, `{"url":"/addon","nav":{"type":"soft-navigation"},"timings":[{"name":"a","value":1e308}]}`, `{"csp-report":{}}`, "client=stick&window.performance.timing.navigationStart=1", "nt_nav_st=9e307&nt_load_end=-9e307", "[{\"name\":\"CLS\",\"value\":-0}]"} {
+	for _, seed := range []string{boomerangForm, vitalsArray, faroBody, detailed, `{"page":"addon","confidence":{"value":"low","randomizedTriggerRate":1e308},"notRestored":["lock",""],"nav":{"cached":true}}`, `{"page":"addon","nav":{"type":"soft-navigation"},"timings":[{"name":"a","value":1e308}]}`, `{"csp-report":{}}`, "client=stick&window.performance.timing.navigationStart=1", "nt_nav_st=9e307&nt_load_end=-9e307", "[{\"name\":\"CLS\",\"value\":-0}]"} {
 		f.Add(seed, true)
 		f.Add(seed, false)
 	}
