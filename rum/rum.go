@@ -136,7 +136,7 @@ func NewHandler(cfg Config, reg prometheus.Registerer, sink Sink, log *slog.Logg
 		limit:   rate.NewLimiter(rate.Limit(perSecond), perSecond),
 		log:     log,
 	}
-	h.updates = newUpdates(func(u *update) { h.settled(u.sample, u.from) }, h.metrics.late.Inc)
+	h.updates = newUpdates(h.told, h.metrics.late.Inc)
 	for _, p := range cfg.Pages {
 		h.pages[p] = true
 	}
@@ -327,8 +327,9 @@ func (h *Handler) record(b *Beacon, by sender) {
 			h.settled(s, from)
 			continue
 		}
-		one := update{sample: s, from: from}
-		one.worst = b.Format == boomerang && s.Vital == "cls" // which it tells of the time since its beacon before
+		one := update{sample: s, from: from, number: b.Of.Number, begins: b.Of.Begins}
+		one.adds = b.Of.Parts && s.Vital == "cls"
+		one.open = b.Of.Open && (s.Vital == "cls" || s.Vital == "inp")
 		h.updates.put(b.ID, one)
 	}
 	if h.cfg.Views != nil {
@@ -344,6 +345,17 @@ func (h *Handler) record(b *Beacon, by sender) {
 	for _, keys := range h.legacy {
 		keys(b, h.sink)
 	}
+}
+
+// told records a value that is told no more.
+func (h *Handler) told(u *update) {
+	if u.adds { // parts that can be true may have a sum that can't
+		if reason := invalid(u.sample.Value, maxCLS); reason != "" {
+			h.metrics.dropped.WithLabelValues(u.sample.metric(), reason).Inc()
+			return
+		}
+	}
+	h.settled(u.sample, u.from)
 }
 
 // settled records a value that counts.
