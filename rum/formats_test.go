@@ -258,6 +258,58 @@ func TestOtherSitesMaySendThatAreNamed(t *testing.T) {
 	}
 }
 
+// TestAnImagesBeaconIsOfThePageThatAsksForIt has requests as Chromium and Firefox make them of
+// new Image().src: without Origin, and with the page's origin as Referer, unless its policy keeps it.
+func TestAnImagesBeaconIsOfThePageThatAsksForIt(t *testing.T) {
+	for _, c := range []struct {
+		name, method, site, referer, origin string
+		want                                int
+	}{
+		{"a page of a site that is named", "GET", "cross-site", "https://shop.example/", "", 204},
+		{"with all of its address", "GET", "same-site", "https://shop.example/cart?card=4711", "", 204},
+		{"another site", "GET", "cross-site", "https://evil.example/", "", 403},
+		{"a name that begins alike", "GET", "cross-site", "https://shop.example.evil.example/", "", 403},
+		{"another scheme", "GET", "cross-site", "http://shop.example/", "", 403},
+		{"another port", "GET", "cross-site", "https://shop.example:8443/", "", 403},
+		{"a page that keeps its address", "GET", "cross-site", "", "", 403},
+		{"what is no address", "GET", "cross-site", "https://shop.example/%zz", "", 403},
+		{"an address that was typed in", "GET", "none", "https://shop.example/", "", 403},
+		{"a POST, which has an origin", "POST", "cross-site", "https://shop.example/", "", 403},
+		{"an origin that is hidden", "GET", "cross-site", "https://shop.example/", "null", 403},
+		{"of another than the origin", "GET", "cross-site", "https://shop.example/", "https://evil.example", 403},
+	} {
+		sink := keys{}
+		header := []string{"Sec-Fetch-Site", c.site, "Referer", c.referer}
+		if c.origin != "" {
+			header = append(header, "Origin", c.origin)
+		}
+		target, body := "/rum?"+boomerangForm, ""
+		if c.method == "POST" {
+			target, body = "/rum", boomerangForm
+		}
+		w := ask(shop(prometheus.NewRegistry(), sink).ServeHTTP, c.method, target, form, body, header...)
+		if w.Code != c.want || (len(sink) > 0) != (c.want == 204) {
+			t.Errorf("%s: status %d and %d values, want %d", c.name, w.Code, len(sink), c.want)
+		}
+	}
+}
+
+func TestATTFBOfNothingIsNone(t *testing.T) {
+	for name, body := range map[string]string{
+		"web-vitals": `[{"name":"TTFB","value":0,"id":"v6-1","navigationURL":"/cart"},{"name":"FCP","value":16,"id":"v6-2","navigationURL":"/cart"}]`,
+		"Faro": `{"meta":{"page":{"url":"/cart"}},"measurements":[{"type":"web-vitals","values":{"ttfb":0},"context":{"id":"v6-1"}},
+			{"type":"web-vitals","values":{"fcp":16},"context":{"id":"v6-2"}}]}`,
+	} {
+		sink := keys{}
+		h := shop(prometheus.NewRegistry(), sink)
+		ask(h.ServeHTTP, "POST", "/rum", "", body)
+		h.Flush()
+		if diff := cmp.Diff(keys{"rum.cart.fcp": 16}, sink); diff != "" {
+			t.Errorf("%s of a return from the back/forward cache:\n%s", name, diff)
+		}
+	}
+}
+
 func TestNoClientsFormatMakesASeries(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	h := shop(reg, keys{})

@@ -197,7 +197,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, decode decoder) 
 		w.Header().Set("Allow", "POST, GET")
 		refuse(w, http.StatusMethodNotAllowed, "send a beacon by POST, or boomerang's by GET")
 	case !ownPage(r) && !h.allowed(r):
-		h.refuse(w, foreign, http.StatusForbidden, "a beacon comes from a page of the same origin")
+		h.refuse(w, foreign, http.StatusForbidden, "a beacon comes from a page of the same origin, or of one that is named here and that it says by Origin or, by GET, by Referer")
 	case !h.cfg.Networks.Allow(r) || !h.limit.Allow():
 		w.Header().Set("Retry-After", "1")
 		h.refuse(w, limited, http.StatusTooManyRequests, tooManyText)
@@ -292,14 +292,36 @@ func ownPage(r *http.Request) bool {
 // allowed says whether the request is from a page of one of the other sites.
 func (h *Handler) allowed(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
+	if origin == "" {
+		origin = referrer(r)
+	}
 	return origin != "" && slices.Contains(h.cfg.Origins, origin)
 }
 
-// shareWith has the browser let the sender's page see the answer.
+// referrer is the origin of the page whose script asks for an image, as boomerang's does by GET: a
+// browser gives no Origin with it, and no script can say another Referer than its page's. "" if
+// there is none, or it is no such request.
+// https://fetch.spec.whatwg.org/#append-a-request-origin-header
+// https://w3c.github.io/webappsec-referrer-policy/#default-referrer-policy
+func referrer(r *http.Request) string {
+	site := r.Header.Get("Sec-Fetch-Site")
+	if r.Method != http.MethodGet || site != "cross-site" && site != "same-site" {
+		return ""
+	}
+	u, err := url.Parse(r.Referer())
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// shareWith has the browser let the sender's page see the answer, if it asks.
 func (h *Handler) shareWith(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
-	w.Header().Set("Access-Control-Allow-Credentials", "true") // sendBeacon always asks for them
 	w.Header().Add("Vary", "Origin")
+	if origin := r.Header.Get("Origin"); origin != "" {
+		w.Header().Set("Access-Control-Allow-Origin", origin)
+		w.Header().Set("Access-Control-Allow-Credentials", "true") // sendBeacon always asks for them
+	}
 }
 
 // preflight answers what a browser asks before it sends a beacon of another type than a
