@@ -118,7 +118,8 @@ func (m *instruments) count(b *Beacon, from *origin) {
 		n    uint
 	}{{"error", b.Errors.Error}, {"rejection", b.Errors.Rejection}, {"csp", b.Errors.CSP}} {
 		if e.n > 0 {
-			m.errors.with(from.page, e.kind, from.device).Add(float64(min(e.n, maxErrors)))
+			counter, _ := m.errors.with(from.page, e.kind, from.device)
+			counter.Add(float64(min(e.n, maxErrors)))
 		}
 	}
 	if n := b.Network; n != nil {
@@ -130,8 +131,8 @@ func (m *instruments) count(b *Beacon, from *origin) {
 }
 
 // observe records one sample, with the trace of the page's response as exemplar, and a
-// person's rating.
-func (m *instruments) observe(s Sample, from *origin) {
+// person's rating. It returns the page that it counts under.
+func (m *instruments) observe(s Sample, from *origin) (page string) {
 	var o prometheus.Observer
 	value := s.Value / 1000
 	switch {
@@ -139,14 +140,16 @@ func (m *instruments) observe(s Sample, from *origin) {
 		value = s.Value
 		fallthrough
 	case s.Vital != "":
-		o = m.vitals[s.Vital].with(from.page, from.device, from.connection)
+		o, page = m.vitals[s.Vital].with(from.page, from.device, from.connection)
 	default:
-		o = m.phases.with(from.page, s.Phase, from.device)
+		o, page = m.phases.with(from.page, s.Phase, from.device)
 	}
 	observe(o, value, from.trace)
 	if rating := s.Rating(); rating != "" && from.device != bot {
-		m.ratings.with(s.Vital, rating, from.browser, from.country).Inc()
+		counter, _ := m.ratings.with(s.Vital, rating, from.browser, from.country)
+		counter.Inc()
 	}
+	return page
 }
 
 // observe records a value; trace, unless it is "", becomes its exemplar.

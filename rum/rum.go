@@ -382,8 +382,8 @@ func (h *Handler) told(u *update) {
 
 // settled records a value that counts.
 func (h *Handler) settled(s Sample, from *origin) {
-	h.metrics.observe(s, from)
-	h.sink.Timing(from.key(s.Key()), s.Value)
+	page := h.metrics.observe(s, from)
+	h.sink.Timing(from.key(page, s.Key()), s.Value)
 }
 
 // refuse answers an error that says what is wanted.

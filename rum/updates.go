@@ -50,12 +50,12 @@ type origin struct {
 	trace                                      string // of the page's response, "" if it is not known
 }
 
-// key is where a value goes in Graphite. Those of programs are apart.
-func (o *origin) key(name string) string {
+// key is where a value of the page goes in Graphite. Those of programs are apart.
+func (o *origin) key(page, name string) string {
 	if o.device == bot {
-		return "rum.bot." + o.page + "." + name
+		return "rum.bot." + page + "." + name
 	}
-	return "rum." + o.page + "." + name
+	return "rum." + page + "." + name
 }
 
 const (
