@@ -67,7 +67,8 @@ type Config struct {
 	CountryHeader string
 	// Countries are told apart, by their ISO 3166-1 codes, as "de"; others are "other".
 	Countries []string
-	// MaxLabelSets is how many all histograms have together, and all counters; 0 is 2,000.
+	// MaxLabelSets is how many all histograms have together, and all counters; 0 is 2,000, which
+	// must be enough for all that the lists can make. Another number is taken as it is meant.
 	MaxLabelSets int
 	// Keys are the sets of keys in Graphite that others have made of beacons: DjangoKeys,
 	// BoomcatchKeys, or NoKeys alone; nil is DjangoKeys.
@@ -107,7 +108,34 @@ func (c Config) Check() error {
 	if c.MaxLabelSets < 0 || c.PerSecond < 0 {
 		fault("label sets and beacons a second can't be negative")
 	}
-	return errors.Join(append(faults, checkTimings(c.Timings), checkKeys(c.Keys, c.BoomcatchPrefix))...)
+	faults = append(faults, checkTimings(c.Timings), checkKeys(c.Keys, c.BoomcatchPrefix))
+	histograms, counters := c.LabelSets()
+	if need := max(histograms, counters); need > maxLabelSets && cmp.Or(c.MaxLabelSets, maxLabelSets) == maxLabelSets {
+		fault("%d pages, %d timings and %d countries can make %d label sets, of which there may be %d: give some pages the same name, leave out timings or countries, or have %d (--beacon-label-sets); with any other number what is beyond counts as page %q",
+			len(c.pages())-1, len(c.Timings), len(c.Countries), need, maxLabelSets, need, overflow)
+	}
+	return errors.Join(faults...)
+}
+
+// pages are the names that pages can have.
+func (c Config) pages() map[string]bool {
+	all := map[string]bool{other: true}
+	for _, p := range c.Pages {
+		all[p] = true
+	}
+	return all
+}
+
+// LabelSets is how many label sets beacons can make of histograms, and of counters, if there is no bound.
+func (c Config) LabelSets() (histograms, counters int) {
+	devices := len(deviceClasses)
+	ofPage := devices * (len(vitalBuckets)*(len(connections)+1) + len((&Navigation{}).phases()) + len(c.Timings) + 1)
+	countries := 1 // unknown
+	if c.CountryHeader != "" {
+		countries += len(c.Countries) + 1
+	}
+	const ratings, errors = 3, 3 // good, needs_improvement, poor; error, rejection, csp
+	return len(c.pages()) * ofPage, len(c.pages())*errors*devices + len(vitalBuckets)*ratings*len(browsers)*countries
 }
 
 // Handler takes beacons in all formats that it knows, by POST or, where the client
@@ -129,7 +157,7 @@ func NewHandler(cfg Config, reg prometheus.Registerer, sink Sink, log *slog.Logg
 	perSecond := cmp.Or(cfg.PerSecond, beaconsPerSecond)
 	h := &Handler{
 		cfg:     cfg,
-		pages:   map[string]bool{},
+		pages:   cfg.pages(),
 		metrics: newInstruments(reg, cmp.Or(cfg.MaxLabelSets, maxLabelSets)),
 		legacy:  legacyOf(cfg),
 		sink:    sink,
@@ -137,9 +165,6 @@ func NewHandler(cfg Config, reg prometheus.Registerer, sink Sink, log *slog.Logg
 		log:     log,
 	}
 	h.updates = newUpdates(h.told, h.metrics.late.Inc)
-	for _, p := range cfg.Pages {
-		h.pages[p] = true
-	}
 	return h
 }
 

@@ -51,6 +51,9 @@ var programs = []string{
 	"mediapartners-google", "apis-google", "feedfetcher", "python", "curl/", "wget/", "go-http-client", "java/", "okhttp", "libwww", "axios", "node-fetch", "scrapy",
 }
 
+// deviceClasses are all values of the label.
+var deviceClasses = []string{"desktop", "mobile", "tablet", bot}
+
 // device is the class of a user agent in small letters: "tablet", "mobile" or "desktop".
 func device(userAgent string) string {
 	switch {
