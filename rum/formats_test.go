@@ -251,6 +251,9 @@ func TestOtherSitesMaySendThatAreNamed(t *testing.T) {
 		if w.Code != want || (allowed == origin && origin != "") != (want == 204) {
 			t.Errorf("%q: status %d, allowed %q, want %d", origin, w.Code, allowed, want)
 		}
+		if credentials := w.Header().Get("Access-Control-Allow-Credentials"); (credentials == "true") != (want == 204) { // without which sendBeacon fails
+			t.Errorf("%q: credentials are allowed: %q", origin, credentials)
+		}
 		w = ask(h.ServeHTTP, "OPTIONS", "/collect", "", "", header...)
 		if w.Code != want || want == 204 && !strings.Contains(w.Header().Get("Access-Control-Allow-Headers"), "idempotency-key") {
 			t.Errorf("%q: a preflight gets %d %v, want %d", origin, w.Code, w.Header(), want)
