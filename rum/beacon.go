@@ -1,7 +1,6 @@
 package rum
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -105,7 +104,7 @@ type Navigation struct {
 // Decode reads a beacon of rum.js. Its error is for the client's developer.
 func Decode(body []byte) (Beacon, error) {
 	var b Beacon
-	if err := json.Unmarshal(body, &b); err != nil {
+	if err := read(body, &b); err != nil {
 		return Beacon{}, fmt.Errorf("not a beacon: %w", err)
 	}
 	if b.Page == "" && b.URL == "" {

@@ -405,3 +405,36 @@ func BenchmarkBoomerang(b *testing.B) {
 		}
 	}
 }
+
+// TestJSONIsTakenAsBrowsersSendIt has what JavaScript minds as little as we.
+func TestJSONIsTakenAsBrowsersSendIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		body, key string
+		want      float64
+	}{
+		"half of a surrogate pair in an address": {`[{"name":"LCP","value":5,"id":"\ud83d","navigationURL":"/cart?q=\ud83d"}]`, "rum.cart.lcp", 5},
+		"a name twice":                           {`{"name":"LCP","value":4,"value":5,"navigationURL":"/cart"}`, "rum.cart.lcp", 5},
+		"a metric's own body and meta":           {`{"name":"LCP","value":5,"navigationURL":"/cart","body":1,"meta":{"a":1}}`, "rum.cart.lcp", 5},
+		"null for what is not measured":          {`{"page":"cart","connection":null,"vitals":{"LCP":5,"CLS":null},"nav":null,"serverTiming":null}`, "rum.cart.lcp", 5},
+		"Faro's meta at the end": {`{"measurements":[{"type":"web-vitals","values":{"delta":1,"lcp":5}},{"type":"custom","values":{"lcp":7}}],"exceptions":[{"value":"x"}],"meta":{"page":{"url":"/cart"}}}`,
+			"rum.cart.lcp", 5},
+		"white space around": {" \n" + `[ {"name" : "LCP" , "value" : 5 , "navigationURL" : "/cart" } ]` + "\r\n", "rum.cart.lcp", 5},
+	} {
+		sink := keys{}
+		h := shop(prometheus.NewRegistry(), sink)
+		w := ask(h.ServeHTTP, "POST", "/rum", "", c.body)
+		h.Flush()
+		if w.Code >= 300 || sink[c.key] != c.want {
+			t.Errorf("%s: status %d %s, %v", name, w.Code, w.Body, sink)
+		}
+	}
+	for name, body := range map[string]string{
+		"half an array": `[{"name":"LCP","value":5}`, "more behind it": `{"name":"LCP","value":5}x`, "a number that is none": `{"name":"LCP","value":1.0.1}`,
+		"a list in a list": `[[{"name":"LCP","value":5}]]`, "a word": `LCP`, "deep nesting": strings.Repeat(`{"a":`, 50_000), "part of an errors' number": `{"page":"home","errors":{"error":-1}}`,
+	} {
+		sink := keys{}
+		if w := ask(shop(prometheus.NewRegistry(), sink).ServeHTTP, "POST", "/rum", "", body); w.Code < 400 || len(sink) > 0 || w.Body.Len() > 500 {
+			t.Errorf("%s: status %d with %d bytes, %v", name, w.Code, w.Body.Len(), sink)
+		}
+	}
+}
