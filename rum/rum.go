@@ -142,7 +142,7 @@ func (c Config) LabelSets() (histograms, counters int) {
 // does, by GET, and answers at once. Safe for concurrent use.
 type Handler struct {
 	cfg     Config
-	pages   map[string]bool
+	words   *vocabulary
 	metrics *instruments
 	updates *updates
 	sink    Sink
@@ -157,7 +157,7 @@ func NewHandler(cfg Config, reg prometheus.Registerer, sink Sink, log *slog.Logg
 	perSecond := cmp.Or(cfg.PerSecond, beaconsPerSecond)
 	h := &Handler{
 		cfg:     cfg,
-		pages:   cfg.pages(),
+		words:   newVocabulary(cfg),
 		metrics: newInstruments(reg, cmp.Or(cfg.MaxLabelSets, maxLabelSets)),
 		legacy:  legacyOf(cfg),
 		sink:    sink,
@@ -297,7 +297,7 @@ func (h *Handler) page(b *Beacon) string {
 			name = h.cfg.PageOf(u.Path)
 		}
 	}
-	if h.pages[name] {
+	if _, ok := h.words.page[name]; ok {
 		return name
 	}
 	return other
@@ -374,7 +374,7 @@ func (h *Handler) record(b *Beacon, by sender) {
 			h.settled(s, from)
 			continue
 		}
-		one := update{sample: s, from: from, number: b.Of.Number, begins: b.Of.Begins}
+		one := update{kind: s.kind(), value: s.Value, from: h.words.pack(from), number: b.Of.Number, begins: b.Of.Begins}
 		one.adds = b.Of.Parts && s.Vital == "cls"
 		one.open = b.Of.Open && (s.Vital == "cls" || s.Vital == "inp")
 		h.updates.put(b.ID, one)
@@ -396,13 +396,15 @@ func (h *Handler) record(b *Beacon, by sender) {
 
 // told records a value that is told no more.
 func (h *Handler) told(u *update) {
+	sample := kinds[u.kind]
+	sample.Value = u.value
 	if u.adds { // parts that can be true may have a sum that can't
-		if reason := invalid(u.sample.Value, maxCLS); reason != "" {
-			h.metrics.dropped.WithLabelValues(u.sample.metric(), reason).Inc()
+		if reason := invalid(u.value, maxCLS); reason != "" {
+			h.metrics.dropped.WithLabelValues(sample.metric(), reason).Inc()
 			return
 		}
 	}
-	h.settled(u.sample, u.from)
+	h.settled(sample, h.words.unpack(u.from))
 }
 
 // settled records a value that counts.

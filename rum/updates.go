@@ -1,8 +1,6 @@
 package rum
 
 import (
-	"cmp"
-	"container/list"
 	"hash/maphash"
 	"sync"
 	"time"
@@ -20,86 +18,67 @@ type updates struct {
 	most  int           // of all; then the oldest counts at once
 
 	mu      sync.Mutex
-	byID    map[uint64]*list.Element
-	open    list.List // *update of pages that are not left, the one that has been quiet for longest first
-	waiting list.List // *update of others, in the same order
-	done    list.List // *update, the first to forget first
+	began   time.Time
+	byID    map[uint64]int32 // places in all
+	all     []update         // 0 is none
+	free    int32            // the first place that is, which others follow
+	open    queue            // of pages that are not left, the one that has been quiet for longest first
+	waiting queue            // others, in the same order
+	done    queue            // the first to forget first
 	timer   *time.Timer
-	due     time.Time // when it fires; zero: it is not set
+	due     time.Duration // when it fires; 0: it is not set
 	seed    maphash.Seed
 	late    func()
 }
 
-// update is a vital that waits, or has been counted.
+// update is a vital that waits, or has been counted. There are many, so it has no pointers that the
+// collector would have to follow: its words are numbers.
 type update struct {
-	key    uint64
-	at     time.Time // when it was told last, or counted
-	sample Sample
-	from   *origin
-	number int32 // of the beacon in its page's life; 0 is not told
-	view   int32 // the number of the one that began the view; 0 is the page's first view
-	begins bool  // a view of its own
-	adds   bool  // to what was told before, in whose place it does not stand
-	open   bool  // it is told once more when the page is left
-	done   bool
+	key        uint64
+	at         time.Duration // since updates began: when it was told last, or counted
+	value      float64
+	next, prev int32 // places in the queue
+	number     int32 // of the beacon in its page's life; 0 is not told
+	view       int32 // the number of the one that began the view; 0 is the page's first view
+	from       packed
+	kind       uint8 // of sample
+	begins     bool  // a view of its own
+	adds       bool  // to what was told before, in whose place it does not stand
+	open       bool  // it is told once more when the page is left
+	done       bool
 }
 
-// origin is where values come from: but for the trace, words from closed sets.
-type origin struct {
-	page, device, connection, browser, country string
-	trace                                      string // of the page's response, "" if it is not known
-}
+// queue is a list of updates by their places.
+type queue struct{ first, last int32 }
 
-// key is where a value of the page goes in Graphite. Those of programs are apart.
-func (o *origin) key(page, name string) string {
-	if o.device == bot {
-		return "rum.bot." + page + "." + name
+// push puts an update at a queue's end.
+func (u *updates) push(q *queue, i int32) {
+	u.all[i].prev, u.all[i].next = q.last, 0
+	if q.last == 0 {
+		q.first = i
+	} else {
+		u.all[q.last].next = i
 	}
-	return "rum." + page + "." + name
+	q.last = i
 }
 
-const (
-	quietTime = 30 * time.Second
-	keepTime  = 30 * time.Minute
-	mostIDs   = 65_536 // some 240 bytes each: 15 MiB
-)
-
-func newUpdates(emit func(*update), late func()) *updates {
-	return &updates{
-		emit: emit, late: late, quiet: quietTime, keep: keepTime, most: mostIDs,
-		byID: map[uint64]*list.Element{}, seed: maphash.MakeSeed(),
+// remove takes an update out of a queue.
+func (u *updates) remove(q *queue, i int32) {
+	prev, next := u.all[i].prev, u.all[i].next
+	if prev == 0 {
+		q.first = next
+	} else {
+		u.all[prev].next = next
+	}
+	if next == 0 {
+		q.last = prev
+	} else {
+		u.all[next].prev = prev
 	}
 }
 
-// put takes a value that an earlier one with the same id may wait for.
-func (u *updates) put(id string, one update) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	now := time.Now()
-	u.settle(now)
-	one.key, one.at = maphash.String(u.seed, one.sample.Key()+" "+id), now
-	if one.begins {
-		one.view = one.number
-	}
-	e := u.byID[one.key]
-	switch {
-	case e == nil:
-		if len(u.byID) >= u.most {
-			u.drop(now)
-		}
-	case one.begins:
-		if !u.begin(e, &one) {
-			return
-		}
-	case !u.merge(e, &one):
-		return
-	}
-	u.byID[one.key] = u.listOf(&one).PushBack(&one)
-	u.arm(now)
-}
-
-// listOf is the list that a value waits in, or is kept in.
-func (u *updates) listOf(one *update) *list.List {
+// queueOf is the one that an update waits in, or is kept in.
+func (u *updates) queueOf(one *update) *queue {
 	switch {
 	case one.done:
 		return &u.done
@@ -109,25 +88,84 @@ func (u *updates) listOf(one *update) *list.List {
 	return &u.waiting
 }
 
+const (
+	quietTime = 30 * time.Second
+	keepTime  = 30 * time.Minute
+	mostIDs   = 65_536 // 72 bytes each, and some 20 of the map: 6 MiB
+)
+
+func newUpdates(emit func(*update), late func()) *updates {
+	return &updates{
+		emit: emit, late: late, quiet: quietTime, keep: keepTime, most: mostIDs,
+		began: time.Now(), byID: map[uint64]int32{}, all: make([]update, 1), seed: maphash.MakeSeed(),
+	}
+}
+
+// put takes a value that an earlier one with the same id may wait for.
+func (u *updates) put(id string, one update) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := time.Since(u.began)
+	u.settle(now)
+	one.key, one.at = maphash.Comparable(u.seed, identity{id, one.kind}), now
+	if one.begins {
+		one.view = one.number
+	}
+	i := u.byID[one.key]
+	switch {
+	case i == 0:
+		i = u.place(now)
+	case one.begins:
+		if !u.begin(i, &one) {
+			return
+		}
+	case !u.merge(i, &one):
+		return
+	}
+	u.all[i] = one
+	u.byID[one.key] = i
+	u.push(u.queueOf(&one), i)
+	u.arm(now)
+}
+
+// identity is what a value that is told anew has in common with the one before.
+type identity struct {
+	id   string
+	kind uint8
+}
+
+// place finds one for an update that is new.
+func (u *updates) place(now time.Duration) int32 {
+	if len(u.byID) >= u.most {
+		u.drop(now)
+	}
+	if i := u.free; i != 0 {
+		u.free = u.all[i].next
+		return i
+	}
+	u.all = append(u.all, update{})
+	return int32(len(u.all) - 1)
+}
+
 // begin ends the view before, which nothing more can come of; false if one's view is known already,
 // or over.
-func (u *updates) begin(e *list.Element, one *update) bool {
-	before := e.Value.(*update)
+func (u *updates) begin(i int32, one *update) bool {
+	before := &u.all[i]
 	if one.view <= before.view {
 		if one.view < before.view { // on its way it was overtaken by the view after it
 			u.emit(one)
 		}
 		return false
 	}
-	if u.listOf(before).Remove(e); !before.done {
+	if u.remove(u.queueOf(before), i); !before.done {
 		u.emit(before)
 	}
 	return true
 }
 
 // merge makes one what there is of its view with it; false if nothing new comes of it.
-func (u *updates) merge(e *list.Element, one *update) bool {
-	before := e.Value.(*update)
+func (u *updates) merge(i int32, one *update) bool {
+	before := &u.all[i]
 	switch {
 	case before.done, one.number > 0 && one.number < before.view:
 		u.late()
@@ -135,98 +173,101 @@ func (u *updates) merge(e *list.Element, one *update) bool {
 	case one.number > 0 && one.number == before.number: // the same beacon again
 		return false
 	case one.adds:
-		one.sample.Value += before.sample.Value
+		one.value += before.value
 	case one.number < before.number: // which was told later, and came first
-		one.sample, one.from = before.sample, before.from
+		one.value, one.from = before.value, before.from
 	}
 	one.number, one.view, one.open = max(one.number, before.number), before.view, one.open && before.open
-	u.listOf(before).Remove(e)
+	u.remove(u.queueOf(before), i)
 	return true
 }
 
 // settle counts what has been quiet, and forgets what was counted long ago.
-func (u *updates) settle(now time.Time) {
+func (u *updates) settle(now time.Duration) {
 	u.countOf(&u.open, now, u.keep)
 	u.countOf(&u.waiting, now, u.quiet)
-	for e := u.done.Front(); e != nil && now.Sub(e.Value.(*update).at) >= u.keep; e = u.done.Front() {
-		u.forget(e)
+	for i := u.done.first; i != 0 && now-u.all[i].at >= u.keep; i = u.done.first {
+		u.forget(i)
 	}
 }
 
-// countOf counts those of a list that have been quiet for a while.
-func (u *updates) countOf(all *list.List, now time.Time, quiet time.Duration) {
-	for e := all.Front(); e != nil && now.Sub(e.Value.(*update).at) >= quiet; e = all.Front() {
-		u.count(e, now)
+// countOf counts those of a queue that have been quiet for a while.
+func (u *updates) countOf(q *queue, now, quiet time.Duration) {
+	for i := q.first; i != 0 && now-u.all[i].at >= quiet; i = q.first {
+		u.count(i, now)
 	}
 }
 
-func (u *updates) count(e *list.Element, now time.Time) {
-	one := e.Value.(*update)
-	u.listOf(one).Remove(e)
+func (u *updates) count(i int32, now time.Duration) {
+	one := &u.all[i]
+	u.remove(u.queueOf(one), i)
 	u.emit(one)
-	u.byID[one.key] = u.done.PushBack(&update{key: one.key, at: now, view: one.view, done: true})
+	one.at, one.done = now, true
+	u.push(&u.done, i)
 }
 
-func (u *updates) forget(e *list.Element) {
-	delete(u.byID, u.done.Remove(e).(*update).key)
+func (u *updates) forget(i int32) {
+	u.remove(&u.done, i)
+	delete(u.byID, u.all[i].key)
+	u.all[i] = update{next: u.free}
+	u.free = i
 }
 
 // drop makes room for one more.
-func (u *updates) drop(now time.Time) {
-	if u.done.Len() == 0 {
-		u.count(cmp.Or(u.open.Front(), u.waiting.Front()), now)
+func (u *updates) drop(now time.Duration) {
+	if u.done.first == 0 {
+		oldest := u.open.first
+		if oldest == 0 {
+			oldest = u.waiting.first
+		}
+		u.count(oldest, now)
 	}
-	u.forget(u.done.Front())
+	u.forget(u.done.first)
 }
 
 // arm has what waits be counted though nothing comes any more.
-func (u *updates) arm(now time.Time) {
-	due := earlier(dueOf(&u.open, u.keep), dueOf(&u.waiting, u.quiet))
-	if due.IsZero() || earlier(due, u.due).Equal(u.due) {
+func (u *updates) arm(now time.Duration) {
+	due := u.dueOf(u.open, u.keep)
+	if d := u.dueOf(u.waiting, u.quiet); due == 0 || d != 0 && d < due {
+		due = d
+	}
+	switch {
+	case due == 0 || u.due != 0 && u.due <= due:
 		return
+	case u.timer == nil:
+		u.timer = time.AfterFunc(due-now, u.fire)
+	default:
+		u.timer.Reset(due - now)
 	}
 	u.due = due
-	if u.timer == nil {
-		u.timer = time.AfterFunc(due.Sub(now), u.fire)
-		return
+}
+
+// dueOf is when the first of a queue has been quiet for long enough, 0 if there is none.
+func (u *updates) dueOf(q queue, quiet time.Duration) time.Duration {
+	if q.first == 0 {
+		return 0
 	}
-	u.timer.Reset(due.Sub(now))
+	return u.all[q.first].at + quiet
 }
 
 func (u *updates) fire() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.due = time.Time{}
-	now := time.Now()
+	u.due = 0
+	now := time.Since(u.began)
 	u.settle(now)
 	u.arm(now)
-}
-
-// dueOf is when the first of a list has been quiet for long enough, zero if there is none.
-func dueOf(all *list.List, quiet time.Duration) (due time.Time) {
-	if e := all.Front(); e != nil {
-		due = e.Value.(*update).at.Add(quiet)
-	}
-	return due
-}
-
-// earlier is the earlier of two moments, of which either may be zero for none.
-func earlier(a, b time.Time) time.Time {
-	if b.IsZero() || !a.IsZero() && a.Before(b) {
-		return a
-	}
-	return b
 }
 
 // flush counts all that waits, at the end.
 func (u *updates) flush() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	now := time.Now()
+	now := time.Since(u.began)
 	u.countOf(&u.open, now, 0)
 	u.countOf(&u.waiting, now, 0)
 	if u.timer != nil {
 		u.timer.Stop()
 	}
-	u.due = time.Time{}
+	u.due = 0
 }
