@@ -65,7 +65,7 @@ func TestBoomerangsViewsOfAPageAreToldApart(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		told  []telling
-		want  map[string][]float64 // an hour later
+		want  map[string][]float64 // half a minute later, and in the end
 		early map[string][]float64 // as soon as the last has come
 		late  float64
 	}{
@@ -171,6 +171,9 @@ func TestBoomerangsViewsOfAPageAreToldApart(t *testing.T) {
 					synctest.Wait()
 					same("at once", c.early)
 				}
+				time.Sleep(31 * time.Second)
+				synctest.Wait()
+				same("half a minute later", c.want)
 				time.Sleep(time.Hour)
 				synctest.Wait()
 				same("in the end", c.want)
