@@ -10,7 +10,7 @@ import (
 	"net/http"
 	"sync"
 
-	"github.com/go-json-experiment/json" // encoding/json/v2 before Go has it: three times as fast on beacons
+	"github.com/go-json-experiment/json" // encoding/json/v2 before Go has it: half the time of encoding/json on beacons
 	"github.com/go-json-experiment/json/jsontext"
 )
 
