@@ -1,7 +1,6 @@
 package rum
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -29,6 +28,7 @@ type Beacon struct {
 	Format    string        `json:"-"`
 	URL       string        `json:"-"` // of the page, which has no name there: matched with the site's routes and forgotten
 	ID        string        `json:"-"` // of the values: a later one with the same takes their place
+	Of        Place         `json:"-"` // in the life of the page that ID is of
 	Extra     bool          `json:"-"` // there is mostly another of the same page view
 	TraceID   string        `json:"-"`
 	Told      []Sample      `json:"-"` // phases that the client has computed itself
@@ -36,6 +36,14 @@ type Beacon struct {
 	Doubtful  bool          `json:"-"` // the client itself finds its times since the start impossible
 	Network   *NetworkError `json:"-"`
 	Violation *Violation    `json:"-"`
+}
+
+// Place is where a beacon stands among those of a page that lives for several views.
+type Place struct {
+	Number int32 // from 1; 0 is not told
+	Begins bool  // a view of its own: a soft navigation, a return from the back/forward cache
+	Open   bool  // what grows as long as the page lives is told once more when it is left
+	Parts  bool  // CLS is told since the beacon before
 }
 
 // The formats, the values of a label.
@@ -105,7 +113,7 @@ type Navigation struct {
 // Decode reads a beacon of rum.js. Its error is for the client's developer.
 func Decode(body []byte) (Beacon, error) {
 	var b Beacon
-	if err := json.Unmarshal(body, &b); err != nil {
+	if err := read(body, &b); err != nil {
 		return Beacon{}, fmt.Errorf("not a beacon: %w", err)
 	}
 	if b.Page == "" {

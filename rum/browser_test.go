@@ -799,3 +799,32 @@ func TestViewsInFirefox(t *testing.T) {
 	// the process was sending with it: 6 beacons of 25 on a busy machine.
 	views(t, nature{closings: 6}, func(t *testing.T) tab { return newFirefoxTab(t, browser) })
 }
+
+// imagesSend has a page of a site that is named send a beacon by new Image(), as boomerang does by GET,
+// to another origin, and one whose policy keeps its address.
+func imagesSend(t *testing.T, b tab) {
+	reg := prometheus.NewRegistry()
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprint(w, "<!doctype html><html lang=en><title>shop</title><h1>Shop</h1>")
+	}))
+	defer site.Close()
+	beacons := httptest.NewServer(rum.NewHandler(rum.Config{Origins: []string{site.URL}}, reg, keys{}, slog.New(slog.DiscardHandler)))
+	defer beacons.Close()
+	b.open(site.URL)
+	for i, policy := range []string{"", "no-referrer"} {
+		b.eval(fmt.Sprintf(`new Promise(done => { const i = new Image(); i.referrerPolicy = %q; i.onload = i.onerror = () => done(true); i.src = %q })`,
+			policy, beacons.URL+"/rum?nt_nav_st=1000&nt_res_st=1001"), nil)
+		if taken, refused := counted(t, reg, "rum_beacons_total", "boomerang", "accepted"), counted(t, reg, "rum_beacons_total", "unknown", "foreign"); taken != 1 || refused != float64(i) {
+			t.Errorf("of policy %q %v are taken, and %v are foreign", policy, taken, refused)
+		}
+	}
+}
+
+func TestImagesOfOtherSitesSendInChromium(t *testing.T) {
+	imagesSend(t, newChromiumTab(t, chromium(t)))
+}
+
+func TestImagesOfOtherSitesSendInFirefox(t *testing.T) {
+	imagesSend(t, newFirefoxTab(t, enginetest.Firefox(t, enginetest.Prefs{})))
+}

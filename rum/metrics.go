@@ -145,18 +145,18 @@ func (m *instruments) count(b *Beacon, from *origin) {
 		{noImage, b.Errors.Image}, {noScript, b.Errors.Script}, {noLink, b.Errors.Link}, {noOther, b.Errors.Other},
 	} {
 		if e.n > 0 {
-			m.errors.with(from.page, e.kind, from.device).Add(float64(min(e.n, maxErrors)))
+			add(m.errors, float64(min(e.n, maxErrors)), from.page, e.kind, from.device)
 		}
 	}
 	if b.Format == own {
-		m.views.with(from.page, b.source()).Inc()
+		add(m.views, 1, from.page, b.source())
 	}
 	for _, reason := range b.NotRestored {
-		m.notRestored.with(from.page, reason).Inc()
+		add(m.notRestored, 1, from.page, reason)
 	}
 	if c := b.Confidence; c != nil && from.device != bot { // which start a browser for each of their visits
-		m.confidence.with(from.page, c.Value).Inc()
-		m.random.with(from.page).Add(c.Rate)
+		add(m.confidence, 1, from.page, c.Value)
+		add(m.random, c.Rate, from.page)
 	}
 	if n := b.Network; n != nil {
 		m.network.WithLabelValues(n.Phase, n.Type).Add(n.Weight)
@@ -166,9 +166,14 @@ func (m *instruments) count(b *Beacon, from *origin) {
 	}
 }
 
+func add(to *capped[prometheus.Counter], n float64, labels ...string) {
+	counter, _ := to.with(labels...)
+	counter.Add(n)
+}
+
 // observe records one sample, with the trace of the page's response as exemplar, and a
-// person's rating.
-func (m *instruments) observe(s Sample, from *origin) {
+// person's rating. It returns the page that it counts under.
+func (m *instruments) observe(s Sample, from *origin) (page string) {
 	var o prometheus.Observer
 	value := s.Value / 1000
 	switch {
@@ -176,14 +181,16 @@ func (m *instruments) observe(s Sample, from *origin) {
 		value = s.Value
 		fallthrough
 	case s.Vital != "":
-		o = m.vitals[s.Vital].with(from.page, from.device, from.connection)
+		o, page = m.vitals[s.Vital].with(from.page, from.device, from.connection)
 	default:
-		o = m.phases.with(from.page, s.Phase, from.device)
+		o, page = m.phases.with(from.page, s.Phase, from.device)
 	}
 	observe(o, value, from.trace)
 	if rating := s.Rating(); rating != "" && from.device != bot {
-		m.ratings.with(s.Vital, rating, from.browser, from.country).Inc()
+		counter, _ := m.ratings.with(s.Vital, rating, from.browser, from.country)
+		counter.Inc()
 	}
+	return page
 }
 
 // observe records a value; trace, unless it is "", becomes its exemplar.

@@ -238,3 +238,50 @@ func TestLabelSetsAreCapped(t *testing.T) {
 		t.Errorf("%d counters", counters)
 	}
 }
+
+// TestGraphiteCountsByTheSamePagesAsPrometheus has more pages than label sets, on two devices.
+func TestGraphiteCountsByTheSamePagesAsPrometheus(t *testing.T) {
+	reg, sink := prometheus.NewRegistry(), &ledger{}
+	var pages []string
+	for i := range 100 {
+		pages = append(pages, fmt.Sprint("page", i))
+	}
+	h := rum.NewHandler(rum.Config{Pages: pages, MaxLabelSets: 50}, reg, sink, slog.New(slog.DiscardHandler))
+	for _, page := range pages {
+		for _, language := range []string{"de", ""} { // a person's browser, and a program
+			body := fmt.Sprintf(`{"page":%q,"vitals":{"LCP":1},"nav":{"type":"navigate","now":1500,"fetchStart":3,"requestStart":10,"responseStart":20},"timings":[{"name":"x","value":5}]}`, page)
+			if w := ask(h.ServeHTTP, "POST", "/rum", "", body, "Accept-Language", language); w.Code != http.StatusNoContent {
+				t.Fatal(w.Code, w.Body)
+			}
+		}
+	}
+	want := map[string]int{} // values by key
+	for _, m := range []struct{ name, key string }{
+		{"rum_web_vital_lcp_seconds", "lcp"}, {"rum_navigation_phase_seconds", "nav.request"}, {"rum_user_timing_seconds", "timing.other"},
+	} {
+		for _, s := range family(t, reg, m.name) {
+			page, prefix := "", "rum."
+			for _, l := range s.Label {
+				switch {
+				case l.GetName() == "page":
+					page = l.GetValue()
+				case l.GetValue() == "bot":
+					prefix = "rum.bot."
+				}
+			}
+			want[prefix+page+"."+m.key] += int(s.Histogram.GetSampleCount())
+		}
+	}
+	got := map[string]int{}
+	for key, values := range sink.all {
+		if strings.HasPrefix(key, "rum.") {
+			got[key] = len(values)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if len(got) != 50+6 || got["rum.overflow.lcp"] == 0 || got["rum.bot.overflow.timing.other"] == 0 {
+		t.Errorf("there are %d keys, want 50 and 6 of overflow", len(got))
+	}
+}
