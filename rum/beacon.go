@@ -1,7 +1,6 @@
 package rum
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -12,7 +11,6 @@ import (
 // rum.js sends.
 type Beacon struct {
 	Page         string         `json:"page"`       // the server's name for the kind of page
-	URL          string         `json:"url"`        // of the page where it has no name: matched with the site's routes and forgotten
 	Connection   string         `json:"connection"` // Network Information API's effective type
 	Automated    bool           `json:"automated"`  // navigator.webdriver: a program holds the browser
 	Vitals       Vitals         `json:"vitals"`
@@ -21,12 +19,16 @@ type Beacon struct {
 	ServerTiming []ServerTiming `json:"serverTiming"` // of the page's response; 16 at the most
 	Timings      []Timing       `json:"timings"`      // of the page's own script; 16 at the most
 	Errors       Errors         `json:"errors"`
+	Confidence   *Confidence    `json:"confidence"`  // in the navigation's times; nil if the browser says nothing
+	NotRestored  []string       `json:"notRestored"` // why the page that was gone back to was not kept
 
 	unfit []Dropped // that Decode has dropped
 
 	// What other clients send:
 	Format    string        `json:"-"`
+	URL       string        `json:"-"` // of the page, which has no name there: matched with the site's routes and forgotten
 	ID        string        `json:"-"` // of the values: a later one with the same takes their place
+	Of        Place         `json:"-"` // in the life of the page that ID is of
 	Extra     bool          `json:"-"` // there is mostly another of the same page view
 	TraceID   string        `json:"-"`
 	Told      []Sample      `json:"-"` // phases that the client has computed itself
@@ -34,6 +36,14 @@ type Beacon struct {
 	Doubtful  bool          `json:"-"` // the client itself finds its times since the start impossible
 	Network   *NetworkError `json:"-"`
 	Violation *Violation    `json:"-"`
+}
+
+// Place is where a beacon stands among those of a page that lives for several views.
+type Place struct {
+	Number int32 // from 1; 0 is not told
+	Begins bool  // a view of its own: a soft navigation, a return from the back/forward cache
+	Open   bool  // what grows as long as the page lives is told once more when it is left
+	Parts  bool  // CLS is told since the beacon before
 }
 
 // The formats, the values of a label.
@@ -51,9 +61,15 @@ var formats = []string{own, boomerang, webVitals, faro, djangoStatsd, reports, u
 
 // Errors are how many a page view had.
 type Errors struct {
-	Error     uint `json:"error"`     // of scripts, and of what could not be loaded
+	Error     uint `json:"error"`     // of scripts
 	Rejection uint `json:"rejection"` // of promises, that nobody handled
 	CSP       uint `json:"csp"`       // kept from happening by the content security policy
+
+	// What could not be loaded, by the element that asked for it:
+	Image  uint `json:"img"`
+	Script uint `json:"script"`
+	Link   uint `json:"link"` // a style sheet, mostly
+	Other  uint `json:"other"`
 }
 
 // maxErrors of each kind that a beacon can tell: rum.js counts no further.
@@ -68,9 +84,10 @@ type Vitals struct {
 // start of the navigation, 0 for what did not happen.
 // https://www.w3.org/TR/navigation-timing-2/
 type Navigation struct {
-	Type  string  `json:"type"`
-	Now   float64 `json:"now"` // when the entry was read
-	Trace string  `json:"trace"`
+	Type   string  `json:"type"`
+	Now    float64 `json:"now"`    // when the entry was read
+	Cached bool    `json:"cached"` // by the browser's HTTP cache: no request of this view came to the server
+	Trace  string  `json:"trace"`
 
 	ActivationStart            float64 `json:"activationStart"`
 	RedirectStart              float64 `json:"redirectStart"`
@@ -96,10 +113,10 @@ type Navigation struct {
 // Decode reads a beacon of rum.js. Its error is for the client's developer.
 func Decode(body []byte) (Beacon, error) {
 	var b Beacon
-	if err := json.Unmarshal(body, &b); err != nil {
+	if err := read(body, &b); err != nil {
 		return Beacon{}, fmt.Errorf("not a beacon: %w", err)
 	}
-	if b.Page == "" && b.URL == "" {
+	if b.Page == "" {
 		return Beacon{}, fmt.Errorf(`not a beacon: "page" is missing`)
 	}
 	if n := len(b.ServerTiming) + len(b.Timings); n > maxValues {

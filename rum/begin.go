@@ -25,9 +25,11 @@ func (m *instruments) begin(cfg Config, most int) {
 		}
 	}
 	errors := func(values ...string) { m.errors.with(values...) }
+	views := func(values ...string) { m.views.with(values...) }
 	ratings := func(values ...string) { m.ratings.with(values...) }
 	whole(ratingsOf(unknown), ratings)
 	for _, page := range append(slices.Clone(cfg.Pages), other) {
+		whole(product([]string{page}, sources), views)
 		whole(product([]string{page}, kinds, peoplesDevices), errors)
 	}
 	if cfg.CountryHeader == "" {

@@ -67,3 +67,22 @@ func BenchmarkEndpoint(b *testing.B) {
 	b.ReportMetric(float64(len(all))/time.Since(start).Seconds(), "beacons/s")
 	b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, "ms-p99")
 }
+
+// BenchmarkFormats is what a beacon of each client costs from the request's body to the stores, without a
+// connection.
+func BenchmarkFormats(b *testing.B) {
+	for _, c := range []struct{ name, contentType, body string }{
+		{"boomerang", form, boomerangForm}, {"web-vitals", "", vitalsArray}, {"Faro", "", faroBody}, {"own", "", detailed},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			pageOf := func(string) string { return "cart" }
+			h := rum.NewHandler(rum.Config{Pages: []string{"cart"}, PageOf: pageOf, PerSecond: 1 << 30}, prometheus.NewRegistry(), drain{}, slog.New(slog.DiscardHandler))
+			b.ReportAllocs()
+			for b.Loop() {
+				if w := ask(h.ServeHTTP, "POST", "/rum", c.contentType, c.body); w.Code >= 300 {
+					b.Fatal(w.Code, w.Body)
+				}
+			}
+		})
+	}
+}

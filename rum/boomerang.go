@@ -1,9 +1,11 @@
 package rum
 
 import (
+	"cmp"
 	"math"
 	"net/url"
 	"strconv"
+	"strings"
 )
 
 // boomerang's parameters that are read: those of its plugins rt, navtiming,
@@ -138,11 +140,14 @@ func (t *times) at(i int) *float64 {
 func DecodeBoomerang(form string) (Beacon, error) {
 	t := &times{}
 	b := Beacon{Format: boomerang}
-	initiator, navigation, session := "", "", ""
+	initiator, navigation, session, page := "", "", "", ""
+	early, left := false, false
 	err := eachParameter(form, func(name, value string) {
 		switch name {
 		case "u":
 			b.URL = value
+		case "pgu": // of the page, where u is a request's
+			page = value
 		case "mob.etype":
 			b.Connection = value
 		case "http.initiator":
@@ -151,12 +156,17 @@ func DecodeBoomerang(form string) (Beacon, error) {
 			navigation = value
 		case "nt_bad":
 			b.Doubtful = value == "1"
-		case "pid": // of the page: its beacon at the end has the same
+		case "pid": // of the page: all its beacons have the same
 			b.ID = value
+		case "n": // of the beacon among the page's
+			n, _ := strconv.ParseUint(value, 10, 31)
+			b.Of.Number = int32(n)
 		case "rt.si":
 			session = value
-		case "early", "rt.quit": // before the page's own beacon, and after it or in its place
-			b.Extra = true
+		case "early": // before the page's own beacon
+			early = true
+		case "rt.quit": // after it, or in its place
+			left = true
 		default:
 			if i := boomerangNumber(name); i >= 0 {
 				t.take(i, value)
@@ -166,16 +176,32 @@ func DecodeBoomerang(form string) (Beacon, error) {
 	if err != nil {
 		return b, err
 	}
-	b.URL, _ = url.QueryUnescape(b.URL)
+	b.URL, _ = url.QueryUnescape(cmp.Or(page, b.URL))
+	b.Extra = early || left
 	b.Vitals = Vitals{FCP: t.at(paintFCP), LCP: t.at(paintLCP), INP: t.at(interaction), CLS: t.at(layoutShift)}
+	if early || strings.HasPrefix(initiator, "api_custom_") {
+		b.Vitals.CLS = nil // it is not reset by these, so that the next beacon has it too: Continuity.onBeacon
+	}
 	if b.ID != "" {
 		b.ID = session + b.ID
 	}
-	switch {
-	case initiator == "bfcache":
+	// "CLS is included on the beacon as c.cls, and resets each beacon, so represents the CLS since the
+	// last beacon" (plugins/continuity.js). A view's is their sum, however many beacons it sends. The
+	// last has it, and INP, when the page is left ("rt.quit", plugins/rt.js; plugins/eventtiming.js).
+	b.Of.Parts, b.Of.Open = true, !left
+	switch initiator {
+	case "", "spa_hard": // the page itself
+		if t.known[navStart] {
+			b.navigated(t, navigation)
+		}
+	case "spa":
+		b.Of.Begins = true
+	case "bfcache": // its listeners are gone when a page comes back, so that it is not told when that is left
+		b.Of.Begins, b.Of.Open = true, false
 		b.Nav = &Navigation{Type: "back-forward-cache"}
-	case initiator == "" && t.known[navStart]:
-		b.navigated(t, navigation)
+	}
+	if b.Of.Begins && b.Of.Number == 0 { // which of the views this is nobody knows
+		b.ID = ""
 	}
 	return b, nil
 }

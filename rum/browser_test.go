@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,7 +29,8 @@ import (
 // arrival is a beacon: as the handler decodes it, and as the browser wrote it.
 type arrival struct {
 	rum.Beacon
-	raw struct {
+	body string
+	raw  struct {
 		Vitals map[string]float64
 		Nav    map[string]any
 	}
@@ -42,6 +44,7 @@ type pages struct {
 	reg  *prometheus.Registry
 	got  chan arrival
 	held chan struct{} // closed when requests that hang may end
+	kept bool          // browsers may keep the pages that are served from now on, for a minute
 
 	mu   sync.Mutex
 	sent map[string][]float64 // what statsd got, by key
@@ -53,15 +56,14 @@ func newPages(t *testing.T) *pages {
 		got: make(chan arrival, 100), held: make(chan struct{}),
 	}
 	handler := rum.NewHandler(rum.Config{
-		Pages: []string{"home"}, Timings: []string{"search"},
-		PageOf: func(path string) string { return map[string]string{"/soft": "home"}[path] },
+		Pages: []string{"home", "soft"}, Timings: []string{"search"},
 	}, s.reg, s, slog.New(slog.DiscardHandler))
 	s.mux.HandleFunc("/rum", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		recorded := httptest.NewRecorder()
 		handler.ServeHTTP(recorded, r)
-		var a arrival
+		a := arrival{body: string(body)}
 		var err error
 		if a.Beacon, err = rum.Decode(body); err != nil || recorded.Code != http.StatusNoContent {
 			t.Errorf("beacon %s from %q got %d %v", body, r.Header.Get("Sec-Fetch-Site"), recorded.Code, err)
@@ -108,12 +110,26 @@ func (s *pages) timings(key string) []float64 {
 }
 
 func (s *pages) serve(path, body string) {
-	s.mux.HandleFunc(path, func(w http.ResponseWriter, _ *http.Request) {
+	kept, answers := s.kept, new(atomic.Int64)
+	s.mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+		trace := "4bf92f3577b34da6a3ce929d0e0e4736"
+		if kept {
+			trace = traceOf(answers.Add(1))
+			w.Header().Set("Cache-Control", "public, max-age=60")
+			w.Header().Set("ETag", `"same"`)
+		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Server-Timing", `app;dur=12.5, db;dur=3;desc="2", trace;desc="4bf92f3577b34da6a3ce929d0e0e4736"`)
+		w.Header().Set("Server-Timing", `app;dur=12.5, db;dur=3;desc="2", trace;desc="`+trace+`"`)
+		if kept && r.Header.Get("If-None-Match") != "" {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
 		fmt.Fprint(w, "<!doctype html><html lang=en>"+body)
 	})
 }
+
+// traceOf is the trace id of a page's nth answer, if browsers may keep it.
+func traceOf(n int64) string { return fmt.Sprintf("%032x", n) }
 
 // measured serves a page with the script, after prelude, which is script too.
 func (s *pages) measured(path, prelude, body string) string {
@@ -176,9 +192,9 @@ func (s *pages) end(b tab) {
 			for _, l := range m.Label {
 				labels[l.GetName()] = l.GetValue()
 			}
-			key, unit := "rum.home.", 1000.0
+			key, unit := "rum."+labels["page"]+".", 1000.0
 			switch name := f.GetName(); {
-			case name == "rum_beacons_total", name == "rum_bot_beacons_total", name == "rum_series_overflow_total", name == "rum_page_errors_total", name == "rum_values_late_total", name == "rum_network_errors_total", name == "rum_web_vital_ratings_total":
+			case name == "rum_beacons_total", name == "rum_bot_beacons_total", name == "rum_series_overflow_total", name == "rum_page_errors_total", name == "rum_views_total", name == "rum_not_restored_total", name == "rum_values_late_total", name == "rum_network_errors_total", name == "rum_web_vital_ratings_total":
 				continue
 			case name == "rum_values_dropped_total":
 				s.t.Errorf("a real browser's value was dropped: %v", labels)
@@ -243,7 +259,7 @@ func (s *pages) checkVital(a arrival, name string, want float64) {
 	if !ok || !near(got, want) {
 		s.t.Errorf("%s = %v (sent: %t), the page says %v", name, got, ok, want)
 	}
-	if sent := s.timings("rum.home." + strings.ToLower(name)); len(sent) == 0 || sent[len(sent)-1] != got {
+	if sent := s.timings("rum." + a.Page + "." + strings.ToLower(name)); len(sent) == 0 || sent[len(sent)-1] != got {
 		s.t.Errorf("statsd has %v for %s, the beacon %v", sent, name, got)
 	}
 }
@@ -375,6 +391,40 @@ func views(t *testing.T, is nature, newTab func(*testing.T) tab) {
 			absent(t, a, "INP")
 			if n := len(s.timings("window.performance.navigation.type." + kind)); n != 0 {
 				t.Errorf("%d of type %s among people's in statsd, want none of a program", n, kind)
+			}
+		}
+	})
+
+	view("a page that the browser has kept tells nothing of the request before", func(t *testing.T, s *pages, b tab) {
+		s.kept = true
+		url := s.measured("/page", "", "")
+		look := func(what, kind, trace string, tells func() arrival) {
+			t.Helper()
+			want := loaded(b)
+			a := tells()
+			if kept := trace == ""; a.Nav.Type != kind || a.Nav.Cached != kept || a.Nav.Trace != trace || (a.ServerTiming == nil) != kept {
+				t.Errorf("%s: a %s (kept: %t) of trace %q, with %+v; want a %s of %q", what, a.Nav.Type, a.Nav.Cached, a.Nav.Trace, a.ServerTiming, kind, trace)
+			}
+			if at := want.Nav["responseStart"].(float64); at > 0 {
+				s.checkVital(a, "TTFB", at)
+			} else { // Firefox says nothing of when it had the first byte of what it keeps
+				absent(t, a, "TTFB")
+			}
+		}
+		left := func() arrival { return leave(s, b) }
+		b.open(url)
+		look("the first view", "navigate", traceOf(1), left)
+		b.open(url)
+		look("what was kept", "navigate", "", func() arrival {
+			b.reload()
+			return s.next()
+		})
+		look("what the server has found unchanged", "reload", traceOf(2), left)
+		b.open(url)
+		look("what was kept since", "navigate", "", left)
+		for source, want := range map[string]float64{"server": 2, "browser_cache": 2} {
+			if got := counted(t, s.reg, "rum_views_total", "home", source); got != want {
+				t.Errorf("%v views from %s are counted, want %v", got, source, want)
 			}
 		}
 	})
@@ -687,11 +737,45 @@ func views(t *testing.T, is nature, newTab func(*testing.T) tab) {
 		loaded(b)
 		b.eval(`until(() => violated)`, nil)
 		a := leave(s, b)
+		a.Errors.Other = 0 // Firefox tells the frame too
 		if want := (rum.Errors{Error: 2, Rejection: 1, CSP: 1}); a.Errors != want {
 			t.Errorf("the beacon tells of %+v, want %+v", a.Errors, want)
 		}
 		if got := counted(t, s.reg, "rum_page_errors_total", "bot", "error", "home"); got != 2 {
 			t.Errorf("%v errors are counted, want 2", got)
+		}
+	})
+
+	view("what could not be loaded is counted by the kind of element, before the script came and after", func(t *testing.T, s *pages, b tab) {
+		s.mux.HandleFunc("/drawn", func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNotFound)
+			w.Write(noise(t))
+		})
+		b.open(s.carrying("", "/page", `var failed = 0
+			addEventListener('error', () => failed++, true)`, `<img src="/secret/none.png" alt=""><script src="/secret/none.js"></script><link rel=stylesheet href="/secret/none.css"><img src="/drawn" alt="">`))
+		b.eval(`until(() => failed === 3 && document.images[1].naturalWidth && performance.getEntriesByType('resource').length >= 4)`, nil)
+		bring := func(tag, attributes string) {
+			t.Helper()
+			b.eval(`new Promise(done => { const e = Object.assign(document.createElement('`+tag+`'), {`+attributes+`}); e.onload = e.onerror = () => done(); document.body.append(e) })`, nil)
+		}
+		b.eval(`new Promise(done => { const e = document.createElement('script'); Object.assign(e.dataset, { beacon: '/rum', page: 'home' }); e.src = '/rum.js'; e.onload = () => done(); document.body.append(e) })`, nil)
+		// An event that comes after all, of what was found failed.
+		b.eval(`void document.images[0].dispatchEvent(new Event('error'))`, nil)
+		for range 2 {
+			bring("img", `src: '/secret/late.png'`)
+		}
+		bring("img", `src: '/drawn'`)
+		bring("script", `src: '/secret/late.js'`)
+		bring("link", `rel: 'stylesheet', href: '/secret/late.css'`)
+		bring("video", `src: '/secret/late.webm'`)
+		a := leave(s, b)
+		if want := (rum.Errors{Image: 3, Script: 2, Link: 2, Other: 1}); a.Errors != want {
+			t.Errorf("the beacon tells of %+v, want %+v", a.Errors, want)
+		}
+		for kind, want := range map[string]float64{"load_image": 3, "load_script": 2, "load_link": 2, "load_other": 1} {
+			if got := counted(t, s.reg, "rum_page_errors_total", "bot", kind, "home"); got != want {
+				t.Errorf("%v of %s are counted, want %v", got, kind, want)
+			}
 		}
 	})
 
@@ -714,4 +798,33 @@ func TestViewsInFirefox(t *testing.T) {
 	// Firefox ends a site's process with the site's last tab, and now and then what
 	// the process was sending with it: 6 beacons of 25 on a busy machine.
 	views(t, nature{closings: 6}, func(t *testing.T) tab { return newFirefoxTab(t, browser) })
+}
+
+// imagesSend has a page of a site that is named send a beacon by new Image(), as boomerang does by GET,
+// to another origin, and one whose policy keeps its address.
+func imagesSend(t *testing.T, b tab) {
+	reg := prometheus.NewRegistry()
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprint(w, "<!doctype html><html lang=en><title>shop</title><h1>Shop</h1>")
+	}))
+	defer site.Close()
+	beacons := httptest.NewServer(rum.NewHandler(rum.Config{Origins: []string{site.URL}}, reg, keys{}, slog.New(slog.DiscardHandler)))
+	defer beacons.Close()
+	b.open(site.URL)
+	for i, policy := range []string{"", "no-referrer"} {
+		b.eval(fmt.Sprintf(`new Promise(done => { const i = new Image(); i.referrerPolicy = %q; i.onload = i.onerror = () => done(true); i.src = %q })`,
+			policy, beacons.URL+"/rum?nt_nav_st=1000&nt_res_st=1001"), nil)
+		if taken, refused := counted(t, reg, "rum_beacons_total", "boomerang", "accepted"), counted(t, reg, "rum_beacons_total", "unknown", "foreign"); taken != 1 || refused != float64(i) {
+			t.Errorf("of policy %q %v are taken, and %v are foreign", policy, taken, refused)
+		}
+	}
+}
+
+func TestImagesOfOtherSitesSendInChromium(t *testing.T) {
+	imagesSend(t, newChromiumTab(t, chromium(t)))
+}
+
+func TestImagesOfOtherSitesSendInFirefox(t *testing.T) {
+	imagesSend(t, newFirefoxTab(t, enginetest.Firefox(t, enginetest.Prefs{})))
 }

@@ -9,8 +9,8 @@ import (
 )
 
 // maxLabelSets that all histograms have together, and all counters, unless the Config
-// says another number. A site with eleven pages can make 1,628 sets of histograms: 220
-// of each vital, 528 of phases. Each is some twenty series for Prometheus.
+// says another number: Config.LabelSets says how many its lists can make. Each is some
+// twenty series for Prometheus.
 const maxLabelSets = 2000
 
 // overflow is the page, or the country, of values whose label set is one too many.
@@ -49,31 +49,32 @@ func newCapped[M any](of Metric, vec interface{ WithLabelValues(values ...string
 	return &capped[M]{vec: vec, gives: slices.Index(of.Labels, gives), budget: b, overflow: overflows.WithLabelValues(of.Name), known: map[labelSet]M{}}
 }
 
-// with returns the series of these values, in order of the metric's labels.
-func (c *capped[M]) with(values ...string) M {
+// with returns the series of these values, in order of the metric's labels, and the value of
+// the label that is given up: the one asked for, or "overflow".
+func (c *capped[M]) with(values ...string) (m M, counted string) {
 	var set labelSet
 	copy(set[:], values)
 	c.mu.RLock()
 	m, ok := c.known[set]
 	c.mu.RUnlock()
 	if ok {
-		return m
+		return m, set[c.gives]
 	}
 	return c.add(set, len(values))
 }
 
-func (c *capped[M]) add(set labelSet, labels int) M {
+func (c *capped[M]) add(set labelSet, labels int) (m M, counted string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if m, ok := c.known[set]; ok {
-		return m
+		return m, set[c.gives]
 	}
 	if !c.budget.take() {
 		c.overflow.Inc()
 		set[c.gives] = overflow
-		return c.vec.WithLabelValues(set[:labels]...)
+		return c.vec.WithLabelValues(set[:labels]...), overflow
 	}
-	m := c.vec.WithLabelValues(set[:labels]...)
+	m = c.vec.WithLabelValues(set[:labels]...)
 	c.known[set] = m
-	return m
+	return m, set[c.gives]
 }

@@ -20,15 +20,19 @@ import (
 	"github.com/chromedp/cdproto/profiler"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
+
+	"addons/rum"
 )
 
-// softPage goes to /soft within the page at a click, after some work, and paints more later.
+// softPage goes to /soft within the page at a click, after some work, says so to the script, and
+// paints more later.
 const softPage = `<button id=go onclick="go()">Go</button><div id=shown>Old</div><script>
 	var soft = { 'soft-navigation': [], 'interaction-contentful-paint': [] }
 	for (const type in soft) new PerformanceObserver(list => soft[type].push(...list.getEntries())).observe({ type, buffered: true })
 	function go () {
 		for (const end = performance.now() + 150; performance.now() < end;);
 		history.pushState({}, '', '/soft?q=secret')
+		document.querySelector('script[data-page]').dataset.page = 'soft'
 		shown.innerHTML = '<h2 id=first style="font-size:40px">New view, and more text of it</h2>'
 		until(() => soft['soft-navigation'].length).then(() => shown.insertAdjacentHTML('beforeend', '<p id=larger style="font-size:80px">Much larger text that comes later</p>'))
 	}
@@ -50,15 +54,18 @@ func TestASoftNavigationIsAViewOfItsOwn(t *testing.T) {
 	b.open(s.URL + "/unmeasured")
 	second := s.next()
 
-	if first.Nav.Type != "navigate" || first.Page != "home" || first.URL != "" {
+	if first.Nav.Type != "navigate" || first.Page != "home" {
 		t.Errorf("the first view is a %s of %q", first.Nav.Type, first.Page)
 	}
 	s.checkNavigation(first, want)
 	if got := first.raw.Vitals; !near(got["LCP"], want.LCP) || got["INP"] != entries.Click || got["INP"] < 150 {
 		t.Errorf("the first view's vitals are %v: its LCP was %v, and the click took %v", got, want.LCP, entries.Click)
 	}
-	if second.Nav.Type != "soft-navigation" || second.Page != "" || second.URL != "/soft" || len(second.raw.Nav) != 1 {
-		t.Errorf("the second view is %v of %q %q", second.raw.Nav, second.Page, second.URL)
+	if second.Nav.Type != "soft-navigation" || second.Page != "soft" || len(second.raw.Nav) != 1 {
+		t.Errorf("the second view is %v of %q", second.raw.Nav, second.Page)
+	}
+	if all := first.body + second.body; strings.Contains(all, "/soft") || strings.Contains(all, "secret") {
+		t.Errorf("the beacons tell of an address:\n%s", all)
 	}
 	absent(t, second, "TTFB", "INP")
 	s.checkVital(second, "FCP", entries.FCP)
@@ -151,6 +158,47 @@ func TestAPrerenderedPageIsAViewOnceItIsSeen(t *testing.T) {
 	s.end(newChromiumTab(t, browser)) // nobody has seen /never
 }
 
+func TestAReturnToAPageThatWasNotKeptSaysWhy(t *testing.T) {
+	s, b := newPages(t), newChromiumTab(t, chromium(t))
+	s.measured("/page", "", "")
+	s.mux.HandleFunc("/gone", func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusNotFound) // what is an error is not kept
+		r.URL.Path = "/page"
+		s.mux.ServeHTTP(w, r)
+	})
+	b.open(s.URL + "/gone")
+	loaded(b)
+	var confidence rum.Confidence
+	b.eval(`nav().confidence`, &confidence)
+	b.open(s.URL + "/unmeasured")
+	a := s.next()
+	if a.Confidence == nil || *a.Confidence != confidence || confidence.Value == "" || len(a.NotRestored) != 0 {
+		t.Errorf("the first view has %+v, and was not kept for %q; the page says %+v", a.Confidence, a.NotRestored, confidence)
+	}
+	b.back()
+	loaded(b)
+	var want []string
+	b.eval(`nav().notRestoredReasons.reasons.map(r => r.reason)`, &want)
+	b.open(s.URL + "/unmeasured")
+	if a = s.next(); a.Nav.Type != "back_forward" || !slices.Equal(a.NotRestored, want) || !slices.Contains(want, "response-status-not-ok") {
+		t.Errorf("the view after is a %s of a page that was not kept for %q; the page says %q", a.Nav.Type, a.NotRestored, want)
+	}
+	// A frame tells its own reasons, or none to a page of another origin.
+	b.open(s.measured("/framed", `Object.defineProperty(PerformanceNavigationTiming.prototype, 'notRestoredReasons', { get: () => ({
+		reasons: null, children: [{ reasons: [{ reason: 'lock' }], children: [{ reasons: [{ reason: 'websocket' }, { reason: 'lock' }], children: null }] }] }) })`, ""))
+	loaded(b)
+	b.open(s.URL + "/unmeasured")
+	if a = s.next(); !slices.Equal(a.NotRestored, []string{"lock", "websocket"}) {
+		t.Errorf("a page with frames was not kept for %q", a.NotRestored)
+	}
+	for reason, want := range map[string]float64{"response-status-not-ok": 1, "lock": 1, "websocket": 1} {
+		if n := counted(t, s.reg, "rum_not_restored_total", "home", reason); n != want {
+			t.Errorf("%v of %s are counted, want %v", n, reason, want)
+		}
+	}
+	s.end(b)
+}
+
 // keeping has a page note what it gives to fetchLater.
 const keeping = `var kept = [], later = fetchLater
 	fetchLater = (url, options) => { kept.push(JSON.parse(options.body)); return later(url, options) }
@@ -208,6 +256,46 @@ func TestAPageThatEndsWellTellsOfItselfOnce(t *testing.T) {
 		t.Errorf("navigation %+v", a.Nav)
 	}
 	b.close() // now whatever was kept goes out
+	s.end(b)
+}
+
+// refusing has the browser take no beacon at a view's end but a fetch, and the page note what
+// it has given to fetchLater before.
+const refusing = `var kept = [], later = fetchLater
+	fetchLater = (url, options) => {
+		if (options.activateAfter === 0) throw new DOMException('full', 'QuotaExceededError')
+		kept.push(options.signal)
+		return later(url, options)
+	}
+	navigator.sendBeacon = () => false
+	`
+
+func TestWhatIsKeptIsTakenBackWhenAFetchHasToldOfIt(t *testing.T) {
+	s, b := newPages(t), newChromiumTab(t, chromium(t))
+	b.open(s.measured("/page", refusing, ""))
+	loaded(b)
+	b.eval(`until(() => kept.length)`, nil)
+	b.away()
+	if a := s.next(); a.Nav.LoadEventEnd == 0 {
+		t.Errorf("navigation %+v", a.Nav)
+	}
+	b.eval(`until(() => kept.every(signal => signal.aborted))`, nil)
+	b.close() // now whatever was kept goes out
+	s.end(b)
+}
+
+func TestWhatIsKeptGoesOutWhenNothingElseDoes(t *testing.T) {
+	s, b := newPages(t), newChromiumTab(t, chromium(t))
+	b.open(s.measured("/page", refusing+`var send = fetch, refused = 0
+		fetch = (url, options) => options ? Promise.reject(new TypeError('refused')).finally(() => refused++) : send(url)`, ""))
+	loaded(b)
+	b.eval(`until(() => kept.length)`, nil)
+	b.away()
+	b.eval(`until(() => refused)`, nil)
+	b.close()
+	if a := s.next(); a.Nav.ResponseStart == 0 {
+		t.Errorf("navigation %+v", a.Nav)
+	}
 	s.end(b)
 }
 

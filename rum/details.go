@@ -108,6 +108,10 @@ func (b *Beacon) checkDetails() {
 		a.CLS = nil
 	}
 	a.TTFB = b.Nav.ttfb(b.Vitals.TTFB)
+	if c := b.Confidence; c != nil && drop("confidence", c.unfit()) {
+		b.Confidence = nil
+	}
+	b.NotRestored = reasons(b.NotRestored)
 	b.ServerTiming = fitting(b.ServerTiming, "server_timing", drop, func(t ServerTiming) string {
 		if !printable(t.Description, maxDescription) {
 			return malformedText

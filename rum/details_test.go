@@ -3,6 +3,7 @@ package rum_test
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -157,16 +158,19 @@ func TestNamesOfTimings(t *testing.T) {
 	}
 }
 
-func TestASoftNavigationIsAViewOfThePageAtItsPath(t *testing.T) {
+func TestASoftNavigationIsAViewOfThePageThatItNames(t *testing.T) {
 	h, reg, sink, views := watching(t)
 	for _, body := range []string{
-		`{"url":"/addon","vitals":{"LCP":90,"FCP":60,"CLS":0},"nav":{"type":"soft-navigation"}}`,
-		`{"url":"/secret?q=mine","vitals":{"LCP":91},"nav":{"type":"soft-navigation"}}`,
+		`{"page":"addon","vitals":{"LCP":90,"FCP":60,"CLS":0},"nav":{"type":"soft-navigation"}}`,
+		`{"page":"/secret?q=mine","vitals":{"LCP":91},"nav":{"type":"soft-navigation"}}`,
 		`{"page":"home","vitals":{"FCP":60},"nav":{"type":"back-forward-cache"}}`,
 	} {
 		if got := post(h, body); got != 204 {
 			t.Fatalf("status %d of %s", got, body)
 		}
+	}
+	if got := post(h, `{"url":"/addon","nav":{"type":"soft-navigation"}}`); got != 400 {
+		t.Errorf("status %d of an address in the place of a page's name", got)
 	}
 	if sink["rum.addon.lcp"] != 90 || sink["rum.other.lcp"] != 91 || sink["window.performance.navigation.type.soft-navigation"] != 2 {
 		t.Errorf("statsd has %v", sink)
@@ -176,5 +180,43 @@ func TestASoftNavigationIsAViewOfThePageAtItsPath(t *testing.T) {
 	}
 	if len(*views) != 2 || (*views)[0].Page != "addon" || (*views)[0].Type != "soft-navigation" || strings.Contains(fmt.Sprint(*views), "mine") {
 		t.Errorf("the views are %+v", *views)
+	}
+}
+
+func TestReasonsAndConfidenceAreOfClosedSets(t *testing.T) {
+	h, reg, _, views := watching(t)
+	send := func(rest string, header ...string) {
+		t.Helper()
+		if w := ask(h.ServeHTTP, "POST", "/rum", "", `{"page":"home","nav":{"type":"back_forward","responseStart":9},`+rest+`}`, header...); w.Code != 204 {
+			t.Fatal(w.Code, w.Body)
+		}
+	}
+	many := ""
+	for i := range 30 {
+		many += fmt.Sprintf(`"made-up-%d",`, i)
+	}
+	send(`"notRestored":["lock","masked","lock","made up","<b>"],"confidence":{"value":"low","randomizedTriggerRate":0.25}`)
+	send(`"notRestored":[` + many + `"lock"],"confidence":{"value":"high","randomizedTriggerRate":0.25}`)
+	send(`"confidence":{"value":"low","randomizedTriggerRate":0.25}`, "User-Agent", "Googlebot/2.1")
+	for i, bad := range []string{`{"value":"very","randomizedTriggerRate":0.25}`, `{"value":"low","randomizedTriggerRate":-1}`, `{"value":"low","randomizedTriggerRate":1.5}`} {
+		send(`"confidence":` + bad)
+		reason := []string{"text", "negative", "too_high"}[i]
+		if n := counted(t, reg, "rum_values_dropped_total", "confidence", reason); n != 1 {
+			t.Errorf("of %s %v are dropped for %s, want 1", bad, n, reason)
+		}
+	}
+	want := map[string]float64{"rum_not_restored_total home lock": 1, "rum_not_restored_total home masked": 1, "rum_not_restored_total home other": 2,
+		"rum_confidence_total high home": 1, "rum_confidence_total low home": 1, "rum_confidence_random_total home": .5}
+	got := map[string]float64{}
+	for _, name := range []string{"rum_not_restored_total", "rum_confidence_total", "rum_confidence_random_total"} {
+		for labels, m := range family(t, reg, name) {
+			got[name+" "+labels] = m.GetCounter().GetValue()
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if v := (*views)[0]; !slices.Equal(v.NotRestored, []string{"lock", "masked", "other"}) {
+		t.Errorf("the view says %q", v.NotRestored)
 	}
 }

@@ -1,7 +1,6 @@
 package rum
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 )
@@ -19,31 +18,48 @@ type faroPayload struct {
 		} `json:"k6"`
 	} `json:"meta"`
 	Measurements []struct {
-		Type    string             `json:"type"`
-		Values  map[string]float64 `json:"values"`
-		Context map[string]string  `json:"context"`
-		Trace   struct {
+		Type   string `json:"type"`
+		Values struct {
+			LCP  *float64 `json:"lcp"`
+			INP  *float64 `json:"inp"`
+			CLS  *float64 `json:"cls"`
+			FCP  *float64 `json:"fcp"`
+			TTFB *float64 `json:"ttfb"`
+		} `json:"values"`
+		Context struct {
+			ID string `json:"id"`
+		} `json:"context"`
+		Trace struct {
 			TraceID string `json:"trace_id"`
 		} `json:"trace"`
 	} `json:"measurements"`
 	Events []struct {
-		Name       string            `json:"name"`
-		Attributes map[string]string `json:"attributes"`
+		Name       string         `json:"name"`
+		Attributes faroAttributes `json:"attributes"`
 	} `json:"events"`
-	Exceptions []json.RawMessage `json:"exceptions"`
+	Exceptions []struct{} `json:"exceptions"`
 }
 
-// faroPhases are the attributes of its navigation event that are phases. It says 0 of
-// what did not happen, and of a reused connection.
-var faroPhases = []struct{ attribute, phase string }{
-	{"redirectTime", "redirect"}, {"serviceWorkerTime", "worker"}, {"dnsLookupTime", "dns"}, {"requestTime", "request"},
-	{"responseTime", "response"}, {"domProcessingTime", "dom_processing"}, {"domContentLoadHandlerTime", "dom_content_loaded"},
-	{"onLoadTime", "load_event"}, {"pageLoadTime", "page_load"},
+// faroAttributes are those of its navigation event, in milliseconds. It says 0 of what did not
+// happen, and of a reused connection.
+type faroAttributes struct {
+	Type             string `json:"type"`
+	Redirect         string `json:"redirectTime"`
+	Worker           string `json:"serviceWorkerTime"`
+	DNS              string `json:"dnsLookupTime"`
+	Connect          string `json:"tcpHandshakeTime"`
+	TLS              string `json:"tlsNegotiationTime"`
+	Request          string `json:"requestTime"`
+	Response         string `json:"responseTime"`
+	DOMProcessing    string `json:"domProcessingTime"`
+	DOMContentLoaded string `json:"domContentLoadHandlerTime"`
+	LoadEvent        string `json:"onLoadTime"`
+	PageLoad         string `json:"pageLoadTime"`
 }
 
 func decodeFaro(body []byte) ([]Beacon, error) {
 	var p faroPayload
-	if err := json.Unmarshal(body, &p); err != nil {
+	if err := read(body, &p); err != nil {
 		return nil, fmt.Errorf("not Faro's: %w", err)
 	}
 	if n := len(p.Measurements) + len(p.Events) + len(p.Exceptions); n > maxValues {
@@ -58,13 +74,10 @@ func decodeFaro(body []byte) ([]Beacon, error) {
 		if m.Type != "web-vitals" {
 			continue
 		}
-		for name, value := range m.Values {
-			b := Beacon{Format: faro, URL: page.URL, ID: m.Context["id"], TraceID: m.Trace.TraceID}
-			if b.Vitals.set(strings.ToUpper(name), &value) {
-				all = append(all, b)
-				break // the others are its parts
-			}
-		}
+		b := Beacon{Format: faro, URL: page.URL, ID: m.Context.ID, TraceID: m.Trace.TraceID}
+		b.Vitals = Vitals{LCP: m.Values.LCP, INP: m.Values.INP, CLS: m.Values.CLS, FCP: m.Values.FCP}
+		b.Vitals.setTTFB(m.Values.TTFB)
+		all = append(all, b)
 	}
 	for _, e := range p.Events {
 		if e.Name == "faro.performance.navigation" {
@@ -75,16 +88,19 @@ func decodeFaro(body []byte) ([]Beacon, error) {
 }
 
 // faroNavigation takes the phases as the SDK has computed them.
-func faroNavigation(url string, attributes map[string]string) Beacon {
-	b := Beacon{Format: faro, URL: url, Nav: &Navigation{Type: strings.ReplaceAll(attributes["type"], "-", "_")}}
+func faroNavigation(url string, a faroAttributes) Beacon {
+	b := Beacon{Format: faro, URL: url, Nav: &Navigation{Type: strings.ReplaceAll(a.Type, "-", "_")}}
 	told := func(phase string, ms float64) { b.Told = append(b.Told, Sample{Phase: phase, Value: ms}) }
-	for _, p := range faroPhases {
-		if v, ok := number(attributes[p.attribute]); ok && v != 0 {
+	for _, p := range [...]struct{ phase, value string }{
+		{"redirect", a.Redirect}, {"worker", a.Worker}, {"dns", a.DNS}, {"request", a.Request}, {"response", a.Response},
+		{"dom_processing", a.DOMProcessing}, {"dom_content_loaded", a.DOMContentLoaded}, {"load_event", a.LoadEvent}, {"page_load", a.PageLoad},
+	} {
+		if v, ok := number(p.value); ok && v != 0 {
 			told(p.phase, v)
 		}
 	}
-	connect, _ := number(attributes["tcpHandshakeTime"])
-	tls, _ := number(attributes["tlsNegotiationTime"])
+	connect, _ := number(a.Connect)
+	tls, _ := number(a.TLS)
 	switch {
 	case connect <= 0:
 	case tls > 0 && tls <= connect:

@@ -251,9 +251,64 @@ func TestOtherSitesMaySendThatAreNamed(t *testing.T) {
 		if w.Code != want || (allowed == origin && origin != "") != (want == 204) {
 			t.Errorf("%q: status %d, allowed %q, want %d", origin, w.Code, allowed, want)
 		}
+		if credentials := w.Header().Get("Access-Control-Allow-Credentials"); (credentials == "true") != (want == 204) { // without which sendBeacon fails
+			t.Errorf("%q: credentials are allowed: %q", origin, credentials)
+		}
 		w = ask(h.ServeHTTP, "OPTIONS", "/collect", "", "", header...)
 		if w.Code != want || want == 204 && !strings.Contains(w.Header().Get("Access-Control-Allow-Headers"), "idempotency-key") {
 			t.Errorf("%q: a preflight gets %d %v, want %d", origin, w.Code, w.Header(), want)
+		}
+	}
+}
+
+// TestAnImagesBeaconIsOfThePageThatAsksForIt has requests as Chromium and Firefox make them of
+// new Image().src: without Origin, and with the page's origin as Referer, unless its policy keeps it.
+func TestAnImagesBeaconIsOfThePageThatAsksForIt(t *testing.T) {
+	for _, c := range []struct {
+		name, method, site, referer, origin string
+		want                                int
+	}{
+		{"a page of a site that is named", "GET", "cross-site", "https://shop.example/", "", 204},
+		{"with all of its address", "GET", "same-site", "https://shop.example/cart?card=4711", "", 204},
+		{"another site", "GET", "cross-site", "https://evil.example/", "", 403},
+		{"a name that begins alike", "GET", "cross-site", "https://shop.example.evil.example/", "", 403},
+		{"another scheme", "GET", "cross-site", "http://shop.example/", "", 403},
+		{"another port", "GET", "cross-site", "https://shop.example:8443/", "", 403},
+		{"a page that keeps its address", "GET", "cross-site", "", "", 403},
+		{"what is no address", "GET", "cross-site", "https://shop.example/%zz", "", 403},
+		{"an address that was typed in", "GET", "none", "https://shop.example/", "", 403},
+		{"a POST, which has an origin", "POST", "cross-site", "https://shop.example/", "", 403},
+		{"an origin that is hidden", "GET", "cross-site", "https://shop.example/", "null", 403},
+		{"of another than the origin", "GET", "cross-site", "https://shop.example/", "https://evil.example", 403},
+	} {
+		sink := keys{}
+		header := []string{"Sec-Fetch-Site", c.site, "Referer", c.referer}
+		if c.origin != "" {
+			header = append(header, "Origin", c.origin)
+		}
+		target, body := "/rum?"+boomerangForm, ""
+		if c.method == "POST" {
+			target, body = "/rum", boomerangForm
+		}
+		w := ask(shop(prometheus.NewRegistry(), sink).ServeHTTP, c.method, target, form, body, header...)
+		if w.Code != c.want || (len(sink) > 0) != (c.want == 204) {
+			t.Errorf("%s: status %d and %d values, want %d", c.name, w.Code, len(sink), c.want)
+		}
+	}
+}
+
+func TestATTFBOfNothingIsNone(t *testing.T) {
+	for name, body := range map[string]string{
+		"web-vitals": `[{"name":"TTFB","value":0,"id":"v6-1","navigationURL":"/cart"},{"name":"FCP","value":16,"id":"v6-2","navigationURL":"/cart"}]`,
+		"Faro": `{"meta":{"page":{"url":"/cart"}},"measurements":[{"type":"web-vitals","values":{"ttfb":0},"context":{"id":"v6-1"}},
+			{"type":"web-vitals","values":{"fcp":16},"context":{"id":"v6-2"}}]}`,
+	} {
+		sink := keys{}
+		h := shop(prometheus.NewRegistry(), sink)
+		ask(h.ServeHTTP, "POST", "/rum", "", body)
+		h.Flush()
+		if diff := cmp.Diff(keys{"rum.cart.fcp": 16}, sink); diff != "" {
+			t.Errorf("%s of a return from the back/forward cache:\n%s", name, diff)
 		}
 	}
 }
@@ -312,7 +367,7 @@ func TestTooMuchInOneBeaconIsRefused(t *testing.T) {
 // FuzzBody sends rubbish in every format: nothing may panic, and no value may come
 // that can't be true.
 func FuzzBody(f *testing.F) {
-	for _, seed := range []string{boomerangForm, vitalsArray, faroBody, detailed, `{"url":"/addon","nav":{"type":"soft-navigation"},"timings":[{"name":"a","value":1e308}]}`, `{"csp-report":{}}`, "client=stick&window.performance.timing.navigationStart=1", "nt_nav_st=9e307&nt_load_end=-9e307", "[{\"name\":\"CLS\",\"value\":-0}]"} {
+	for _, seed := range []string{boomerangForm, vitalsArray, faroBody, detailed, `{"page":"addon","confidence":{"value":"low","randomizedTriggerRate":1e308},"notRestored":["lock",""],"nav":{"cached":true}}`, `{"page":"addon","nav":{"type":"soft-navigation"},"timings":[{"name":"a","value":1e308}]}`, `{"csp-report":{}}`, "client=stick&window.performance.timing.navigationStart=1", "nt_nav_st=9e307&nt_load_end=-9e307", "[{\"name\":\"CLS\",\"value\":-0}]"} {
 		f.Add(seed, true)
 		f.Add(seed, false)
 	}
@@ -347,6 +402,39 @@ func BenchmarkBoomerang(b *testing.B) {
 		}
 		if samples, _ := beacon.Samples(); len(samples) != 13 {
 			b.Fatal(len(samples))
+		}
+	}
+}
+
+// TestJSONIsTakenAsBrowsersSendIt has what JavaScript minds as little as we.
+func TestJSONIsTakenAsBrowsersSendIt(t *testing.T) {
+	for name, c := range map[string]struct {
+		body, key string
+		want      float64
+	}{
+		"half of a surrogate pair in an address": {`[{"name":"LCP","value":5,"id":"\ud83d","navigationURL":"/cart?q=\ud83d"}]`, "rum.cart.lcp", 5},
+		"a name twice":                           {`{"name":"LCP","value":4,"value":5,"navigationURL":"/cart"}`, "rum.cart.lcp", 5},
+		"a metric's own body and meta":           {`{"name":"LCP","value":5,"navigationURL":"/cart","body":1,"meta":{"a":1}}`, "rum.cart.lcp", 5},
+		"null for what is not measured":          {`{"page":"cart","connection":null,"vitals":{"LCP":5,"CLS":null},"nav":null,"serverTiming":null}`, "rum.cart.lcp", 5},
+		"Faro's meta at the end": {`{"measurements":[{"type":"web-vitals","values":{"delta":1,"lcp":5}},{"type":"custom","values":{"lcp":7}}],"exceptions":[{"value":"x"}],"meta":{"page":{"url":"/cart"}}}`,
+			"rum.cart.lcp", 5},
+		"white space around": {" \n" + `[ {"name" : "LCP" , "value" : 5 , "navigationURL" : "/cart" } ]` + "\r\n", "rum.cart.lcp", 5},
+	} {
+		sink := keys{}
+		h := shop(prometheus.NewRegistry(), sink)
+		w := ask(h.ServeHTTP, "POST", "/rum", "", c.body)
+		h.Flush()
+		if w.Code >= 300 || sink[c.key] != c.want {
+			t.Errorf("%s: status %d %s, %v", name, w.Code, w.Body, sink)
+		}
+	}
+	for name, body := range map[string]string{
+		"half an array": `[{"name":"LCP","value":5}`, "more behind it": `{"name":"LCP","value":5}x`, "a number that is none": `{"name":"LCP","value":1.0.1}`,
+		"a list in a list": `[[{"name":"LCP","value":5}]]`, "a word": `LCP`, "deep nesting": strings.Repeat(`{"a":`, 50_000), "part of an errors' number": `{"page":"home","errors":{"error":-1}}`,
+	} {
+		sink := keys{}
+		if w := ask(shop(prometheus.NewRegistry(), sink).ServeHTTP, "POST", "/rum", "", body); w.Code < 400 || len(sink) > 0 || w.Body.Len() > 500 {
+			t.Errorf("%s: status %d with %d bytes, %v", name, w.Code, w.Body.Len(), sink)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package rum_test
 
 import (
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -89,6 +90,43 @@ func TestKeysOfOthersAreSentAsChosen(t *testing.T) {
 		if strings.Join(got, " ") != c.want {
 			t.Errorf("%s: keys of %v, want %s", name, got, c.want)
 		}
+	}
+}
+
+// TestTheListsMustFitIntoTheDefaultNumberOfLabelSets: a page has 4 devices × (5 vitals × 5 connections +
+// 12 phases + the names of timings, and "other"), and there is the page "other".
+func TestTheListsMustFitIntoTheDefaultNumberOfLabelSets(t *testing.T) {
+	names := func(kind string, n int) (all []string) {
+		for i := range n {
+			all = append(all, fmt.Sprint(kind, i))
+		}
+		return all
+	}
+	for _, c := range []struct {
+		pages, timings, countries, most int
+		want                            string
+	}{
+		{12, 0, 0, 0, ""},
+		{13, 0, 0, 0, "13 pages, 0 timings and 0 countries can make 2128 label sets, of which there may be 2000"},
+		{11, 3, 0, 2000, ""},
+		{11, 4, 0, 2000, "have 2016 (--beacon-label-sets)"},
+		{11, 4, 0, 2016, ""},
+		{11, 26, 0, 0, "3072"},
+		{11, 26, 0, 500, ""}, // as it is meant
+		{12, 0, 2, 0, ""},
+		{12, 0, 15, 0, "3020"}, // 13 × (7 errors × 4 devices, 4 sources, 60 reasons, 3), 5 vitals × 3 ratings × 7 browsers × 17 countries
+	} {
+		cfg := rum.Config{Pages: names("page", c.pages), Timings: names("timing", c.timings), MaxLabelSets: c.most}
+		for i := range c.countries {
+			cfg.Countries, cfg.CountryHeader = append(cfg.Countries, "a"+string(rune('a'+i))), "X"
+		}
+		if err := cfg.Check(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("of %+v it says %v", c, err)
+		}
+	}
+	cfg := rum.Config{Pages: names("page", 12), Countries: []string{"de", "fr"}, CountryHeader: "X"}
+	if histograms, counters := cfg.LabelSets(); histograms != 13*152 || counters != 13*95+5*3*7*4 {
+		t.Errorf("there are %d and %d label sets", histograms, counters)
 	}
 }
 

@@ -17,7 +17,8 @@ type Metric struct {
 // Metrics lists the package's metrics, by name.
 func Metrics() []Metric {
 	all := []Metric{
-		beaconsMetric, botsMetric, droppedMetric, lateMetric, overflowMetric, phasesMetric, ratingsMetric, errorsMetric, networkMetric, violationsMetric, timingsMetric,
+		beaconsMetric, botsMetric, droppedMetric, lateMetric, overflowMetric, phasesMetric, ratingsMetric, viewsMetric, errorsMetric, networkMetric, violationsMetric, timingsMetric,
+		notRestoredMetric, confidenceMetric, randomMetric,
 	}
 	for _, v := range vitalBuckets {
 		all = append(all, Metric{v.name, v.help, vitalLabels})
@@ -30,9 +31,10 @@ var (
 	beaconsMetric    = Metric{"rum_beacons_total", "Beacons received, by the format of the client and by what became of them. Of one that is refused the format is unknown.", []string{"format", "outcome"}}
 	botsMetric       = Metric{"rum_bot_beacons_total", "Beacons of programs, by what gives them away: that they say so to scripts, their name, or what their requests lack.", []string{"reason"}}
 	ratingsMetric    = Metric{"rum_web_vital_ratings_total", "Web vitals of people, good, needs_improvement or poor, by browser family and by the country that a proxy has told.", []string{"vital", "rating", "browser", "country"}}
+	viewsMetric      = Metric{"rum_views_total", "Page views that the site's own script has told of, by where the page came from: server, browser_cache (fresh in the browser's HTTP cache), back_forward_cache, page (a soft navigation). Those from the server are to be compared with the pages that it has sent.", []string{"page", "source"}}
 	overflowMetric   = Metric{"rum_series_overflow_total", "Values counted under page or country \"overflow\", for there were as many label sets as there may be.", []string{"metric"}}
 	lateMetric       = Metric{"rum_values_late_total", "Vitals told anew after the value before was counted.", nil}
-	errorsMetric     = Metric{"rum_page_errors_total", "What went wrong in pages: errors of scripts, rejections that nobody handled, what the content security policy kept from happening.", []string{"page", "kind", "device"}}
+	errorsMetric     = Metric{"rum_page_errors_total", "What went wrong in pages: errors of scripts, rejections that nobody handled, what the content security policy kept from happening, and load_*: images, scripts, links (style sheets, mostly) and other elements whose resource could not be loaded.", []string{"page", "kind", "device"}}
 	networkMetric    = Metric{"rum_network_errors_total", "Requests of browsers that came to nothing, as Network Error Logging tells: each report stands for as many as its sampling fraction says.", []string{"phase", "type"}}
 	violationsMetric = Metric{"rum_csp_violations_total", "Reports of what a content security policy has kept from happening, or would have.", []string{"directive", "disposition"}}
 	droppedMetric    = Metric{"rum_values_dropped_total", "Values in beacons that cannot be true, by metric and reason.", []string{"metric", "reason"}}
@@ -46,7 +48,9 @@ type instruments struct {
 	beacons, bots, dropped *prometheus.CounterVec
 	network, violations    *prometheus.CounterVec
 	late                   prometheus.Counter
-	errors, ratings        *capped[prometheus.Counter]
+	errors, ratings, views *capped[prometheus.Counter]
+	notRestored            *capped[prometheus.Counter]
+	confidence, random     *capped[prometheus.Counter]
 	phases, timings        *capped[prometheus.Observer]
 	vitals                 map[string]*capped[prometheus.Observer]
 }
@@ -68,21 +72,26 @@ var vitalBuckets = []struct {
 // histograms, and as many of counters.
 func newInstruments(reg prometheus.Registerer, cfg Config) *instruments {
 	most := cmp.Or(cfg.MaxLabelSets, maxLabelSets)
-	errors, ratings, overflows := counter(errorsMetric), counter(ratingsMetric), counter(overflowMetric)
+	errors, ratings, views, overflows := counter(errorsMetric), counter(ratingsMetric), counter(viewsMetric), counter(overflowMetric)
 	phases := histogram(phasesMetric, []float64{.001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30})
 	timings := histogram(timingsMetric, []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60})
+	notRestored, confidence, random := counter(notRestoredMetric), counter(confidenceMetric), counter(randomMetric)
 	histograms, counters := newBudget(most), newBudget(most)
 	m := &instruments{
 		beacons: counter(beaconsMetric), bots: counter(botsMetric), dropped: counter(droppedMetric),
 		network: counter(networkMetric), violations: counter(violationsMetric),
-		late:    counter(lateMetric).WithLabelValues(),
-		errors:  newCapped(errorsMetric, errors, "page", counters, overflows),
-		ratings: newCapped(ratingsMetric, ratings, "country", counters, overflows),
-		phases:  newCapped(phasesMetric, phases, "page", histograms, overflows),
-		timings: newCapped(timingsMetric, timings, "page", histograms, overflows),
-		vitals:  map[string]*capped[prometheus.Observer]{},
+		late:        counter(lateMetric).WithLabelValues(),
+		errors:      newCapped(errorsMetric, errors, "page", counters, overflows),
+		ratings:     newCapped(ratingsMetric, ratings, "country", counters, overflows),
+		views:       newCapped(viewsMetric, views, "page", counters, overflows),
+		notRestored: newCapped(notRestoredMetric, notRestored, "page", counters, overflows),
+		confidence:  newCapped(confidenceMetric, confidence, "page", counters, overflows),
+		random:      newCapped(randomMetric, random, "page", counters, overflows),
+		phases:      newCapped(phasesMetric, phases, "page", histograms, overflows),
+		timings:     newCapped(timingsMetric, timings, "page", histograms, overflows),
+		vitals:      map[string]*capped[prometheus.Observer]{},
 	}
-	reg.MustRegister(m.beacons, m.bots, m.dropped, phases, timings, errors, ratings, overflows, m.network, m.violations, m.late)
+	reg.MustRegister(m.beacons, m.bots, m.dropped, phases, timings, errors, ratings, views, notRestored, confidence, random, overflows, m.network, m.violations, m.late)
 	for _, format := range formats {
 		m.beacons.WithLabelValues(format, accepted)
 	}
@@ -118,19 +127,36 @@ const (
 	scriptError = "error"
 	rejection   = "rejection"
 	blocked     = "csp"
+	noImage     = "load_image"
+	noScript    = "load_script"
+	noLink      = "load_link"
+	noOther     = "load_other"
 )
 
-var kinds = []string{scriptError, rejection, blocked}
+var kinds = []string{scriptError, rejection, blocked, noImage, noScript, noLink, noOther}
 
 // count counts what a beacon has beside samples.
 func (m *instruments) count(b *Beacon, from *origin) {
 	for _, e := range [...]struct {
 		kind string
 		n    uint
-	}{{scriptError, b.Errors.Error}, {rejection, b.Errors.Rejection}, {blocked, b.Errors.CSP}} {
+	}{
+		{scriptError, b.Errors.Error}, {rejection, b.Errors.Rejection}, {blocked, b.Errors.CSP},
+		{noImage, b.Errors.Image}, {noScript, b.Errors.Script}, {noLink, b.Errors.Link}, {noOther, b.Errors.Other},
+	} {
 		if e.n > 0 {
-			m.errors.with(from.page, e.kind, from.device).Add(float64(min(e.n, maxErrors)))
+			add(m.errors, float64(min(e.n, maxErrors)), from.page, e.kind, from.device)
 		}
+	}
+	if b.Format == own {
+		add(m.views, 1, from.page, b.source())
+	}
+	for _, reason := range b.NotRestored {
+		add(m.notRestored, 1, from.page, reason)
+	}
+	if c := b.Confidence; c != nil && from.device != bot { // which start a browser for each of their visits
+		add(m.confidence, 1, from.page, c.Value)
+		add(m.random, c.Rate, from.page)
 	}
 	if n := b.Network; n != nil {
 		m.network.WithLabelValues(n.Phase, n.Type).Add(n.Weight)
@@ -140,9 +166,14 @@ func (m *instruments) count(b *Beacon, from *origin) {
 	}
 }
 
+func add(to *capped[prometheus.Counter], n float64, labels ...string) {
+	counter, _ := to.with(labels...)
+	counter.Add(n)
+}
+
 // observe records one sample, with the trace of the page's response as exemplar, and a
-// person's rating.
-func (m *instruments) observe(s Sample, from *origin) {
+// person's rating. It returns the page that it counts under.
+func (m *instruments) observe(s Sample, from *origin) (page string) {
 	var o prometheus.Observer
 	value := s.Value / 1000
 	switch {
@@ -150,14 +181,16 @@ func (m *instruments) observe(s Sample, from *origin) {
 		value = s.Value
 		fallthrough
 	case s.Vital != "":
-		o = m.vitals[s.Vital].with(from.page, from.device, from.connection)
+		o, page = m.vitals[s.Vital].with(from.page, from.device, from.connection)
 	default:
-		o = m.phases.with(from.page, s.Phase, from.device)
+		o, page = m.phases.with(from.page, s.Phase, from.device)
 	}
 	observe(o, value, from.trace)
 	if rating := s.Rating(); rating != "" && from.device != bot {
-		m.ratings.with(s.Vital, rating, from.browser, from.country).Inc()
+		counter, _ := m.ratings.with(s.Vital, rating, from.browser, from.country)
+		counter.Inc()
 	}
+	return page
 }
 
 // observe records a value; trace, unless it is "", becomes its exemplar.

@@ -59,9 +59,9 @@ func TestWhatAlertsWatchBeginsAtZero(t *testing.T) {
 		cfg  rum.Config
 		want map[string]int // series by metric
 	}{
-		{"eleven pages", rum.Config{Pages: strings.Fields("a b c d e f g h i j k")}, map[string]int{"rum_network_errors_total": 33, "rum_page_errors_total": 12 * 9, "rum_web_vital_ratings_total": 105}},
-		{"countries", rum.Config{Countries: []string{"de", "fr"}, CountryHeader: "CF-IPCountry"}, map[string]int{"rum_network_errors_total": 33, "rum_page_errors_total": 9, "rum_web_vital_ratings_total": 4 * 105}},
-		{"room for ratings alone", rum.Config{Pages: []string{"a"}, MaxLabelSets: 213, Countries: []string{"de"}, CountryHeader: "CF-IPCountry"}, map[string]int{"rum_network_errors_total": 33, "rum_page_errors_total": 0, "rum_web_vital_ratings_total": 105}},
+		{"eleven pages", rum.Config{Pages: strings.Fields("a b c d e f g h i j k")}, map[string]int{"rum_network_errors_total": 33, "rum_page_errors_total": 12 * 21, "rum_views_total": 12 * 4, "rum_web_vital_ratings_total": 105}},
+		{"countries", rum.Config{Countries: []string{"de", "fr"}, CountryHeader: "CF-IPCountry"}, map[string]int{"rum_network_errors_total": 33, "rum_page_errors_total": 21, "rum_views_total": 4, "rum_web_vital_ratings_total": 4 * 105}},
+		{"room for ratings alone", rum.Config{Pages: []string{"a"}, MaxLabelSets: 213, Countries: []string{"de"}, CountryHeader: "CF-IPCountry"}, map[string]int{"rum_network_errors_total": 33, "rum_page_errors_total": 0, "rum_views_total": 0, "rum_web_vital_ratings_total": 105}},
 	} {
 		reg := prometheus.NewRegistry()
 		rum.NewHandler(c.cfg, reg, keys{}, slog.New(slog.DiscardHandler))
@@ -153,6 +153,37 @@ func TestProgramsAreKeptApart(t *testing.T) {
 	}
 }
 
+func TestViewsAreCountedByWhereThePageCameFrom(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	h := shop(reg, keys{})
+	for nav, source := range map[string]string{
+		`{"type":"navigate","responseStart":10}`:  "server",
+		`{"type":"prerender","responseStart":10}`: "server",
+		`{"type":"made up"}`:                      "server",
+		`null`:                                    "server",
+		`{"type":"navigate","cached":true,"responseStart":10}`:  "browser_cache",
+		`{"type":"back_forward","cached":true,"fetchStart":10}`: "browser_cache",
+		`{"type":"back-forward-cache"}`:                         "back_forward_cache",
+		`{"type":"soft-navigation"}`:                            "page",
+	} {
+		before := family(t, reg, "rum_views_total")["cart "+source].GetCounter().GetValue()
+		if w := ask(h.ServeHTTP, "POST", "/rum", "", `{"page":"cart","nav":`+nav+`}`); w.Code != http.StatusNoContent {
+			t.Fatal(w.Code, w.Body)
+		}
+		if n := family(t, reg, "rum_views_total")["cart "+source].GetCounter().GetValue() - before; n != 1 {
+			t.Errorf("a view of %s counts %v from %s, want 1", nav, n, source)
+		}
+	}
+	ask(h.ServeHTTP, "POST", "/rum", form, boomerangForm)
+	total := 0.0
+	for _, m := range family(t, reg, "rum_views_total") {
+		total += m.GetCounter().GetValue()
+	}
+	if total != 8 {
+		t.Errorf("%v views are counted, want 8, and none that another script has told of", total)
+	}
+}
+
 // TestLabelSetsAreCapped has a thousand pages, on every device and connection, which would make
 // 100,000 label sets of vitals alone.
 func TestLabelSetsAreCapped(t *testing.T) {
@@ -202,8 +233,55 @@ func TestLabelSetsAreCapped(t *testing.T) {
 	if diff := cmp.Diff(want, counted); diff != "" {
 		t.Errorf("values are lost:\n%s", diff)
 	}
-	counters := len(family(t, reg, "rum_page_errors_total")) + len(family(t, reg, "rum_web_vital_ratings_total"))
-	if counters > 2000+9+15 {
+	counters := len(family(t, reg, "rum_page_errors_total")) + len(family(t, reg, "rum_web_vital_ratings_total")) + len(family(t, reg, "rum_views_total"))
+	if counters > 2000+9+15+1 {
 		t.Errorf("%d counters", counters)
+	}
+}
+
+// TestGraphiteCountsByTheSamePagesAsPrometheus has more pages than label sets, on two devices.
+func TestGraphiteCountsByTheSamePagesAsPrometheus(t *testing.T) {
+	reg, sink := prometheus.NewRegistry(), &ledger{}
+	var pages []string
+	for i := range 100 {
+		pages = append(pages, fmt.Sprint("page", i))
+	}
+	h := rum.NewHandler(rum.Config{Pages: pages, MaxLabelSets: 50}, reg, sink, slog.New(slog.DiscardHandler))
+	for _, page := range pages {
+		for _, language := range []string{"de", ""} { // a person's browser, and a program
+			body := fmt.Sprintf(`{"page":%q,"vitals":{"LCP":1},"nav":{"type":"navigate","now":1500,"fetchStart":3,"requestStart":10,"responseStart":20},"timings":[{"name":"x","value":5}]}`, page)
+			if w := ask(h.ServeHTTP, "POST", "/rum", "", body, "Accept-Language", language); w.Code != http.StatusNoContent {
+				t.Fatal(w.Code, w.Body)
+			}
+		}
+	}
+	want := map[string]int{} // values by key
+	for _, m := range []struct{ name, key string }{
+		{"rum_web_vital_lcp_seconds", "lcp"}, {"rum_navigation_phase_seconds", "nav.request"}, {"rum_user_timing_seconds", "timing.other"},
+	} {
+		for _, s := range family(t, reg, m.name) {
+			page, prefix := "", "rum."
+			for _, l := range s.Label {
+				switch {
+				case l.GetName() == "page":
+					page = l.GetValue()
+				case l.GetValue() == "bot":
+					prefix = "rum.bot."
+				}
+			}
+			want[prefix+page+"."+m.key] += int(s.Histogram.GetSampleCount())
+		}
+	}
+	got := map[string]int{}
+	for key, values := range sink.all {
+		if strings.HasPrefix(key, "rum.") {
+			got[key] = len(values)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if len(got) != 50+6 || got["rum.overflow.lcp"] == 0 || got["rum.bot.overflow.timing.other"] == 0 {
+		t.Errorf("there are %d keys, want 50 and 6 of overflow", len(got))
 	}
 }

@@ -1,7 +1,6 @@
 package rum
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -42,7 +41,7 @@ type report struct {
 // decodeReports reads an array of reports, or one.
 func decodeReports(body []byte) ([]Beacon, error) {
 	var all []report
-	if err := json.Unmarshal(array(body), &all); err != nil {
+	if err := read(array(body), &all); err != nil {
 		return nil, fmt.Errorf("not reports: %w", err)
 	}
 	if len(all) > maxValues {

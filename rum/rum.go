@@ -67,7 +67,8 @@ type Config struct {
 	CountryHeader string
 	// Countries are told apart, by their ISO 3166-1 codes, as "de"; others are "other".
 	Countries []string
-	// MaxLabelSets is how many all histograms have together, and all counters; 0 is 2,000.
+	// MaxLabelSets is how many all histograms have together, and all counters; 0 is 2,000, which
+	// must be enough for all that the lists can make. Another number is taken as it is meant.
 	MaxLabelSets int
 	// Keys are the sets of keys in Graphite that others have made of beacons: DjangoKeys,
 	// BoomcatchKeys, or NoKeys alone; nil is DjangoKeys.
@@ -107,14 +108,42 @@ func (c Config) Check() error {
 	if c.MaxLabelSets < 0 || c.PerSecond < 0 {
 		fault("label sets and beacons a second can't be negative")
 	}
-	return errors.Join(append(faults, checkTimings(c.Timings), checkKeys(c.Keys, c.BoomcatchPrefix))...)
+	faults = append(faults, checkTimings(c.Timings), checkKeys(c.Keys, c.BoomcatchPrefix))
+	histograms, counters := c.LabelSets()
+	if need := max(histograms, counters); need > maxLabelSets && cmp.Or(c.MaxLabelSets, maxLabelSets) == maxLabelSets {
+		fault("%d pages, %d timings and %d countries can make %d label sets, of which there may be %d: give some pages the same name, leave out timings or countries, or have %d (--beacon-label-sets); with any other number what is beyond counts as page %q",
+			len(c.pages())-1, len(c.Timings), len(c.Countries), need, maxLabelSets, need, overflow)
+	}
+	return errors.Join(faults...)
+}
+
+// pages are the names that pages can have.
+func (c Config) pages() map[string]bool {
+	all := map[string]bool{other: true}
+	for _, p := range c.Pages {
+		all[p] = true
+	}
+	return all
+}
+
+// LabelSets is how many label sets beacons can make of histograms, and of counters, if there is no bound.
+func (c Config) LabelSets() (histograms, counters int) {
+	devices := len(deviceClasses)
+	ofPage := devices * (len(vitalBuckets)*(len(connections)+1) + len((&Navigation{}).phases()) + len(c.Timings) + 1)
+	countries := 1 // unknown
+	if c.CountryHeader != "" {
+		countries += len(c.Countries) + 1
+	}
+	const ratings, confidences = 3, 3 // good, needs_improvement, poor; low, high, and how many are chance
+	counted := len(kinds)*devices + len(sources) + len(notRestored) + 1 + confidences
+	return len(c.pages()) * ofPage, len(c.pages())*counted + len(vitalBuckets)*ratings*len(browsers)*countries
 }
 
 // Handler takes beacons in all formats that it knows, by POST or, where the client
 // does, by GET, and answers at once. Safe for concurrent use.
 type Handler struct {
 	cfg     Config
-	pages   map[string]bool
+	words   *vocabulary
 	metrics *instruments
 	updates *updates
 	sink    Sink
@@ -129,17 +158,14 @@ func NewHandler(cfg Config, reg prometheus.Registerer, sink Sink, log *slog.Logg
 	perSecond := cmp.Or(cfg.PerSecond, beaconsPerSecond)
 	h := &Handler{
 		cfg:     cfg,
-		pages:   map[string]bool{},
+		words:   newVocabulary(cfg),
 		metrics: newInstruments(reg, cfg),
 		legacy:  legacyOf(cfg),
 		sink:    sink,
 		limit:   rate.NewLimiter(rate.Limit(perSecond), perSecond),
 		log:     log,
 	}
-	h.updates = newUpdates(func(u *update) { h.settled(u.sample, u.from) }, h.metrics.late.Inc)
-	for _, p := range cfg.Pages {
-		h.pages[p] = true
-	}
+	h.updates = newUpdates(h.told, h.metrics.late.Inc)
 	return h
 }
 
@@ -197,7 +223,7 @@ func (h *Handler) serve(w http.ResponseWriter, r *http.Request, decode decoder) 
 		w.Header().Set("Allow", "POST, GET")
 		refuse(w, http.StatusMethodNotAllowed, "send a beacon by POST, or boomerang's by GET")
 	case !ownPage(r) && !h.allowed(r):
-		h.refuse(w, foreign, http.StatusForbidden, "a beacon comes from a page of the same origin")
+		h.refuse(w, foreign, http.StatusForbidden, "a beacon comes from a page of the same origin, or of one that is named here and that it says by Origin or, by GET, by Referer")
 	case !h.cfg.Networks.Allow(r) || !h.limit.Allow():
 		w.Header().Set("Retry-After", "1")
 		h.refuse(w, limited, http.StatusTooManyRequests, tooManyText)
@@ -272,7 +298,7 @@ func (h *Handler) page(b *Beacon) string {
 			name = h.cfg.PageOf(u.Path)
 		}
 	}
-	if h.pages[name] {
+	if _, ok := h.words.page[name]; ok {
 		return name
 	}
 	return other
@@ -292,14 +318,36 @@ func ownPage(r *http.Request) bool {
 // allowed says whether the request is from a page of one of the other sites.
 func (h *Handler) allowed(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
+	if origin == "" {
+		origin = referrer(r)
+	}
 	return origin != "" && slices.Contains(h.cfg.Origins, origin)
 }
 
-// shareWith has the browser let the sender's page see the answer.
+// referrer is the origin of the page whose script asks for an image, as boomerang's does by GET: a
+// browser gives no Origin with it, and no script can say another Referer than its page's. "" if
+// there is none, or it is no such request.
+// https://fetch.spec.whatwg.org/#append-a-request-origin-header
+// https://w3c.github.io/webappsec-referrer-policy/#default-referrer-policy
+func referrer(r *http.Request) string {
+	site := r.Header.Get("Sec-Fetch-Site")
+	if r.Method != http.MethodGet || site != "cross-site" && site != "same-site" {
+		return ""
+	}
+	u, err := url.Parse(r.Referer())
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// shareWith has the browser let the sender's page see the answer, if it asks.
 func (h *Handler) shareWith(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
-	w.Header().Set("Access-Control-Allow-Credentials", "true") // sendBeacon always asks for them
 	w.Header().Add("Vary", "Origin")
+	if origin := r.Header.Get("Origin"); origin != "" {
+		w.Header().Set("Access-Control-Allow-Origin", origin)
+		w.Header().Set("Access-Control-Allow-Credentials", "true") // sendBeacon always asks for them
+	}
 }
 
 // preflight answers what a browser asks before it sends a beacon of another type than a
@@ -327,8 +375,9 @@ func (h *Handler) record(b *Beacon, by sender) {
 			h.settled(s, from)
 			continue
 		}
-		one := update{sample: s, from: from}
-		one.worst = b.Format == boomerang && s.Vital == "cls" // which it tells of the time since its beacon before
+		one := update{kind: s.kind(), value: s.Value, from: h.words.pack(from), number: b.Of.Number, begins: b.Of.Begins}
+		one.adds = b.Of.Parts && s.Vital == "cls"
+		one.open = b.Of.Open && (s.Vital == "cls" || s.Vital == "inp")
 		h.updates.put(b.ID, one)
 	}
 	if h.cfg.Views != nil {
@@ -346,10 +395,23 @@ func (h *Handler) record(b *Beacon, by sender) {
 	}
 }
 
+// told records a value that is told no more.
+func (h *Handler) told(u *update) {
+	sample := sampleKinds[u.kind]
+	sample.Value = u.value
+	if u.adds { // parts that can be true may have a sum that can't
+		if reason := invalid(u.value, maxCLS); reason != "" {
+			h.metrics.dropped.WithLabelValues(sample.metric(), reason).Inc()
+			return
+		}
+	}
+	h.settled(sample, h.words.unpack(u.from))
+}
+
 // settled records a value that counts.
 func (h *Handler) settled(s Sample, from *origin) {
-	h.metrics.observe(s, from)
-	h.sink.Timing(from.key(s.Key()), s.Value)
+	page := h.metrics.observe(s, from)
+	h.sink.Timing(from.key(page, s.Key()), s.Value)
 }
 
 // refuse answers an error that says what is wanted.

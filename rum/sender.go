@@ -51,8 +51,11 @@ var programs = []string{
 	"mediapartners-google", "apis-google", "feedfetcher", "python", "curl/", "wget/", "go-http-client", "java/", "okhttp", "libwww", "axios", "node-fetch", "scrapy",
 }
 
-// peoplesDevices are the classes of what is no program.
-var peoplesDevices = []string{"desktop", "mobile", "tablet"}
+// peoplesDevices are the classes of what is no program, and deviceClasses all values of the label.
+var (
+	peoplesDevices = []string{"desktop", "mobile", "tablet"}
+	deviceClasses  = append(slices.Clone(peoplesDevices), bot)
+)
 
 // device is the class of a user agent in small letters, one of peoplesDevices.
 func device(userAgent string) string {

@@ -109,7 +109,7 @@ func decode(t *testing.T, text string, result any) {
 func (b *chromiumTab) open(url string) { b.t.Helper(); b.do(chromedp.Navigate(url)) }
 func (b *chromiumTab) begin(url string) {
 	b.t.Helper()
-	b.eval(fmt.Sprintf("void (location.href = %q)", url), nil)
+	b.eval(fmt.Sprintf("void setTimeout(() => { location.href = %q }, 0)", url), nil)
 }
 func (b *chromiumTab) reload()               { b.t.Helper(); b.do(chromedp.Reload()) }
 func (b *chromiumTab) click(selector string) { b.t.Helper(); b.do(chromedp.Click(selector)) }
@@ -127,7 +127,8 @@ func (b *chromiumTab) back() {
 		return url
 	}
 	before := where()
-	b.eval("void history.back()", nil)
+	// Later, or the page may be gone before it has answered.
+	b.eval("void setTimeout(() => history.back(), 0)", nil)
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
 		if now := where(); now != "" && now != before {
 			return
@@ -201,7 +202,7 @@ func (b *firefoxTab) click(selector string) {
 func (b *firefoxTab) open(url string) { b.t.Helper(); b.m.Open(url) }
 func (b *firefoxTab) begin(url string) {
 	b.t.Helper()
-	b.eval(fmt.Sprintf("void (location.href = %q)", url), nil)
+	b.eval(fmt.Sprintf("void setTimeout(() => { location.href = %q }, 0)", url), nil)
 }
 func (b *firefoxTab) reload() { b.t.Helper(); b.content("WebDriver:Refresh", struct{}{}, nil) }
 func (b *firefoxTab) back()   { b.t.Helper(); b.content("WebDriver:Back", struct{}{}, nil) }

@@ -35,7 +35,8 @@ func (h *Handler) timings(b *Beacon, from *origin) {
 		if i := slices.Index(h.cfg.Timings, t.Name); i >= 0 {
 			name = h.cfg.Timings[i]
 		}
-		h.sink.Timing(from.key("timing."+name), t.Value)
-		observe(h.metrics.timings.with(from.page, name, from.device), t.Value/1000, from.trace)
+		o, page := h.metrics.timings.with(from.page, name, from.device)
+		observe(o, t.Value/1000, from.trace)
+		h.sink.Timing(from.key(page, "timing."+name), t.Value)
 	}
 }

@@ -13,6 +13,7 @@ type View struct {
 	ServerTiming                   []ServerTiming
 	Attribution                    Attribution
 	Timings                        []Timing
+	NotRestored                    []string // why the page that was gone back to was not kept
 }
 
 // view is what a beacon says of a page view; false if it says nothing of one that can be
@@ -25,13 +26,38 @@ func (b *Beacon) view(from *origin, samples []Sample) (View, bool) {
 	nav.Type, nav.Trace = "", "" // the client's words, however long
 	return View{
 		At: time.Now(), Page: from.page, Device: from.device, Connection: from.connection, Type: NavigationType(b.Nav.Type), Trace: from.trace, Samples: samples,
-		Nav: nav, ServerTiming: b.ServerTiming, Attribution: b.Attribution, Timings: b.Timings,
+		Nav: nav, ServerTiming: b.ServerTiming, Attribution: b.Attribution, Timings: b.Timings, NotRestored: b.NotRestored,
 	}, true
 }
 
 // softNavigation is the type of a view within a page, as the browser tells of it.
 // https://wicg.github.io/soft-navigations/
 const softNavigation = "soft-navigation"
+
+// Sources of a page view, the values of a label: what the page was taken from.
+const (
+	fromServer           = "server"
+	fromBrowserCache     = "browser_cache"
+	fromBackForwardCache = "back_forward_cache"
+	fromPage             = "page" // which a soft navigation stays in
+)
+
+var sources = []string{fromServer, fromBrowserCache, fromBackForwardCache, fromPage}
+
+// source is where a beacon's page came from: the server, unless it says otherwise.
+func (b *Beacon) source() string {
+	switch {
+	case b.Nav == nil:
+		return fromServer
+	case b.Nav.Type == "back-forward-cache":
+		return fromBackForwardCache
+	case b.Nav.Type == softNavigation:
+		return fromPage
+	case b.Nav.Cached:
+		return fromBrowserCache
+	}
+	return fromServer
+}
 
 // NotGood are the vitals that are worse than good.
 func (v View) NotGood() (all []Sample) {

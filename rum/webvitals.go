@@ -2,7 +2,6 @@ package rum
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -24,13 +23,13 @@ type webVital struct {
 // decodeWebVitals reads one metric or an array of them.
 func decodeWebVitals(body []byte) ([]Beacon, error) {
 	var all []webVital
-	if err := json.Unmarshal(array(body), &all); err != nil {
+	if err := read(array(body), &all); err != nil {
 		return nil, fmt.Errorf("not web-vitals: %w", err)
 	}
 	if len(all) > maxValues {
 		return nil, fmt.Errorf("%d metrics in one beacon: %d are the most", len(all), maxValues)
 	}
-	var beacons []Beacon
+	beacons := make([]Beacon, 0, len(all))
 	for _, v := range all {
 		if v.Name == "" || v.Value == nil {
 			return nil, errors.New(`not web-vitals: "name" or "value" is missing`)
@@ -66,11 +65,17 @@ func (v *Vitals) set(name string, value *float64) bool {
 	case "FCP":
 		v.FCP = value
 	case "TTFB":
-		if *value > 0 { // the library says 0 of pages that were not asked for: returns, soft navigations
-			v.TTFB = value
-		}
+		v.setTTFB(value)
 	default:
 		return false
 	}
 	return true
+}
+
+// setTTFB sets the vital unless it is 0, which the library says of pages that were not asked for:
+// returns, soft navigations.
+func (v *Vitals) setTTFB(value *float64) {
+	if value != nil && *value > 0 {
+		v.TTFB = value
+	}
 }

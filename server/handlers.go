@@ -225,6 +225,7 @@ func (s *Server) beacon(networks *rum.Networks) (http.Handler, error) {
 		Pages: web.Pages(), PageOf: routes.PageOf, Timings: s.config.BeaconTimings, Origins: s.config.BeaconOrigins, Networks: networks,
 		Countries: s.config.Countries, CountryHeader: s.config.CountryHeader, Keys: s.config.BeaconKeys, BoomcatchPrefix: s.config.BoomcatchPrefix,
 	}
+	config.MaxLabelSets = max(config.LabelSets()) // of our own routes, and of lists that Check bounds
 	if err := config.Check(); err != nil {
 		return nil, fmt.Errorf("beacons: %w", err)
 	}

@@ -23,9 +23,9 @@ var marks = []string{"198.51.100.77", "2001:db8:77", "Mozzarella", "tr0ubad0ur",
 // markedBeacons are beacons of every client, good and bad, with all of the marks that they
 // have a place for.
 var markedBeacons = []struct{ method, path, contentType, body string }{
-	{"POST", "/rum", "text/plain", `{"page":"home","connection":"4g","vitals":{"LCP":9000,"CLS":0.05,"INP":40,"FCP":900,"TTFB":300},"errors":{"error":1},"visitor":"v1sitor",
+	{"POST", "/rum", "text/plain", `{"page":"home","connection":"4g","vitals":{"LCP":9000,"CLS":0.05,"INP":40,"FCP":900,"TTFB":300},"errors":{"error":1},"visitor":"v1sitor","notRestored":["w0rds"],"confidence":{"value":"low","randomizedTriggerRate":0.5,"x":"w0rds"},
 		"nav":{"type":"navigate","now":9500,"fetchStart":3,"requestStart":10,"responseStart":300,"responseEnd":310,"trace":"4bf92f3577b34da6a3ce929d0e0e4736"}}`},
-	{"POST", "/rum", "text/plain", `{"page":"tr0ubad0ur","connection":"w0rds","nav":{"type":"v1sitor","responseStart":1,"trace":"w0rds"}}`},
+	{"POST", "/rum", "text/plain", `{"page":"tr0ubad0ur","connection":"w0rds","url":"/tr0ubad0ur","confidence":{"value":"w0rds"},"nav":{"type":"v1sitor","responseStart":1,"trace":"w0rds"}}`},
 	{"POST", "/rum", "application/x-www-form-urlencoded", "nt_nav_st=1000&nt_res_st=1100&nt_bad=w0rds&pt.lcp=500&pid=v1sitor&rt.si=v1sitor&u=https%3A%2F%2Fshop.example%2Fcart%3Fsecret%3Dtr0ubad0ur&err=w0rds&mob.etype=w0rds"},
 	{"GET", "/rum?nt_nav_st=1000&nt_res_st=1100&pid=v1sitor&u=%2Ftr0ubad0ur%3Fsecret%3Dtr0ubad0ur&secret=tr0ubad0ur", "", ""},
 	{"POST", "/rum", "text/plain", `[{"name":"LCP","value":1200,"id":"v1sitor","navigationURL":"https://shop.example/cart?secret=tr0ubad0ur","entries":[{"element":"w0rds"}]},{"name":"w0rds","value":1,"id":"x"}]`},

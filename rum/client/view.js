@@ -1,8 +1,8 @@
 // The life of page views: when one begins and ends, and how it is told of.
 //
-// A view is { since, type, soft, name }: when it began (0, or a time since the page's
+// A view is { since, type, soft }: when it began (0, or a time since the page's
 // navigation), its type if it is not that of the navigation entry, and of a soft
-// navigation the browser's entry, and what tells the server which page it is.
+// navigation the browser's entry.
 //
 // A part is a function of a view and of `changed`, to be called when it has more to
 // tell. It returns a function that reads it: an object whose members go into the
@@ -15,46 +15,47 @@ const calm = 1000
 
 // start watches the page's views, and tells of a share of them. It returns what begins
 // a view that it can't see begin, undefined if nothing may be told.
-export function start ({ beacon, page, sample = 1 }, ...parts) {
+//
+// A view's page is what options.page is when it begins.
+export function start (options, ...parts) {
+  const { beacon, sample = 1 } = options
   if (!beacon || !navigator.sendBeacon || navigator.globalPrivacyControl || navigator.doNotTrack === '1') return
   let end // of the view that is watched; undefined if none is
-  let name = { page }
 
   const begin = view => {
     end?.(view.since)
-    name = view.name || name
     if (Math.random() >= sample) return
-    let timer, kept, over
-    const changed = () => { if (self.fetchLater && !over) timer ||= setTimeout(() => { timer = 0; keep(tell()) }, calm) }
+    const { page } = options
+    let timer, kept
+    const changed = () => { if (self.fetchLater) timer ||= setTimeout(() => { timer = 0; if (end === mine) keep(tell()) }, calm) }
     const reads = parts.map(part => part(view, changed))
     const tell = until => JSON.stringify(Object.assign({
+      page,
       connection: navigator.connection?.effectiveType,
       automated: navigator.webdriver
-    }, name, ...reads.map(read => read(until))))
+    }, ...reads.map(read => read(until))))
 
     // keep has the browser send body should the page end without a word, as in a crash.
     // Browsers without fetchLater, or with too much to send later already, do not.
-    const keep = (body, options) => {
+    const keep = (body, activateAfter) => {
       const next = new AbortController()
       try {
-        fetchLater(beacon, { method: 'POST', body, signal: next.signal, ...options })
+        fetchLater(beacon, { method: 'POST', body, signal: next.signal, activateAfter })
       } catch { return }
       kept?.abort()
-      kept = next
-      return true
+      return (kept = next)
     }
 
-    end = until => {
+    const mine = end = until => {
       end = undefined
-      over = true
-      clearTimeout(timer)
       const body = tell(until)
       // It is refused while too much waits to be sent.
       if (navigator.sendBeacon(beacon, body)) kept?.abort()
-      else if (!keep(body, { activateAfter: 0 })) fetch(beacon, { method: 'POST', body, keepalive: true }).catch(() => {})
+      // What is kept from before stays until the fetch has worked: it may be refused as well.
+      else if (!keep(body, 0)) fetch(beacon, { method: 'POST', body, keepalive: true }).then(() => kept?.abort(), () => {})
     }
     changed()
-    addEventListener('load', changed, { once: true })
+    addEventListener('load', changed)
   }
 
   // Hidden is the last state that a phone is sure to tell; Safari tells pagehide

@@ -20,12 +20,17 @@ import (
 const (
 	phasesMetric   = "rum_navigation_phase_seconds"
 	servedMetric   = "addons_measured_pages_total" // pages with the script, by page
+	viewsMetric    = "rum_views_total"             // views that were told of, by page and by where the page came from
 	versionsMetric = "addons_build_info"
+
+	notRestoredMetric = "rum_not_restored_total"
+	confidenceMetric  = "rum_confidence_total"
+	randomMetric      = "rum_confidence_random_total"
 )
 
 // Metrics are the names of those that the explorer asks for.
 func Metrics() []string {
-	all := []string{phasesMetric, servedMetric, versionsMetric}
+	all := []string{phasesMetric, servedMetric, viewsMetric, versionsMetric, notRestoredMetric, confidenceMetric, randomMetric}
 	for _, v := range vitals {
 		all = append(all, v.Metric)
 	}
@@ -176,22 +181,22 @@ func (m *measure) add(edge, n float64) {
 	}
 }
 
-// served asks how many pages were sent with the script, and for how many of them a
-// browser has told its time to first byte: a view that comes from the back/forward
-// cache was not sent, and has none.
+// served asks how many pages were sent with the script, and how many of them a browser
+// has told of: a view of a page that it had kept, or that a soft navigation made, is not
+// of one that was sent.
 func (n numbers) served(ctx context.Context, page string, length time.Duration, at time.Time) (served, told float64, err error) {
-	matchers := ""
+	of, from := "", `source="server"`
 	if page != "" {
-		matchers = `page="` + page + `"`
+		of = `page="` + page + `"`
+		from += "," + of
 	}
-	ttfb, _ := vitalOf("ttfb")
-	ask := func(metric string) (float64, error) {
+	ask := func(metric, matchers string) (float64, error) {
 		return n.number(ctx, fmt.Sprintf(`sum(increase(%s{%s}[%s]))`, metric, matchers, during(length)), at)
 	}
-	if served, err = ask(servedMetric); err != nil {
+	if served, err = ask(servedMetric, of); err != nil {
 		return 0, 0, err
 	}
-	told, err = ask(ttfb.Metric + "_count")
+	told, err = ask(viewsMetric, from)
 	return served, told, err
 }
 

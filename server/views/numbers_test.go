@@ -106,6 +106,19 @@ func past(now time.Time) *history {
 		}
 		course("rum_navigation_phase_seconds_bucket", `page="addon",device="mobile",phase="`+phase+`",le="+Inf"`, steadily(4), "")
 	}
+	h.WriteString("# TYPE rum_views counter\n")
+	course("rum_views_total", `page="addon",source="server"`, steadily(4), "")
+	course("rum_views_total", `page="addon",source="browser_cache"`, steadily(3), "")
+	course("rum_views_total", `page="addon",source="back_forward_cache"`, steadily(2), "")
+	h.WriteString("# TYPE rum_not_restored counter\n")
+	course("rum_not_restored_total", `page="addon",reason="unload-listener"`, steadily(2), "")
+	course("rum_not_restored_total", `page="addon",reason="masked"`, steadily(6), "")
+	course("rum_not_restored_total", `page="home",reason="lock"`, steadily(9), "")
+	h.WriteString("# TYPE rum_confidence counter\n")
+	course("rum_confidence_total", `page="addon",confidence="high"`, steadily(13), "")
+	course("rum_confidence_total", `page="addon",confidence="low"`, steadily(7), "")
+	h.WriteString("# TYPE rum_confidence_random counter\n")
+	course("rum_confidence_random_total", `page="addon"`, steadily(10), "")
 	h.WriteString("# TYPE addons_measured_pages counter\n")
 	course("addons_measured_pages_total", `page="addon"`, steadily(10), "")
 	h.WriteString("# TYPE addons_build_info gauge\n")
@@ -250,6 +263,8 @@ func TestTheExplorerReadsWhatPrometheusKeeps(t *testing.T) {
 			"75th percentile of 200 views, mobile, last 1h", `<a href="/views/trace/` + trace + `"><code>`, "<td><code>" + forgotten + "</code></td>", `<circle class="bad"`, `<circle class="ok"`, `<line class="mark"`,
 			"<caption><span>Views by LCP: good up to 2.50 s, poor above 4.00 s</span></caption>", "<th scope=\"row\">4.00\u00a0s\u00a0– 6.00\u00a0s</th><td>✕ poor</td><td class=\"number\">25 %</td>",
 			`<th scope="row">request</th><td class="number">400</td>`, "before and after 1 &lt;new&gt; came at", `<span class="badge ok">better</span>`, "40 %",
+			"<p class=\"prose\">100 views were there at once", `<th scope="row"><code>masked</code></th><td class="number">300</td></tr>` + "\n" + `<tr><th scope="row"><code>unload-listener</code></th><td class="number">100</td></tr>` + "\n</tbody>",
+			"Of 1,000 views browsers have told how far they trust their times: about 20 % (± 6 %) were slow",
 		},
 	} {
 		_, page := get(t, h, path)
@@ -464,6 +479,22 @@ func TestA75thPercentileLiesWhereTheSharesSay(t *testing.T) {
 		m := measure{lcp, c.shares, c.estimate}
 		if got := m.P75(); got != c.want && !(math.IsNaN(got) && math.IsNaN(c.want)) || m.Rating() != c.rating {
 			t.Errorf("%v of %v = %v, %v, want %v, %v", c.estimate, c.shares, got, m.Rating().Text, c.want, c.rating.Text)
+		}
+	}
+}
+
+func TestConfidenceIsToldWithoutWhatChanceHasAdded(t *testing.T) {
+	for want, c := range map[string]confidence{
+		"of 1,000 views … about 0 % (± 6 %)":       {1000, 240, 500}, // chance alone makes 250 low
+		"of 1,000 views … about 100 % (± 6 %)":     {1000, 760, 500},
+		"of 1,000 views … about 30 % (± 3 %)":      {1000, 300, 0},
+		"of 100 views … too few to say more":       {100, 50, 50},
+		"of 1 views … too few to say more, for th": {1, 1, 1},
+	} {
+		got := strings.Replace(c.Text(), "Of ", "of ", 1)
+		before, after, _ := strings.Cut(want, " … ")
+		if !strings.HasPrefix(got, before) || !strings.Contains(got, after) || strings.Contains(got, "NaN") {
+			t.Errorf("%+v: %q, want %q", c, got, want)
 		}
 	}
 }

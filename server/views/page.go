@@ -23,6 +23,8 @@ type course struct {
 	Compare *comparison
 	Heard   heard
 	Traced  []traced
+	Returns returns
+	Trust   confidence
 }
 
 // page shows one page: how a vital of it went, before and after a deploy, and the views
@@ -76,6 +78,14 @@ func (h *Handler) course(ctx context.Context, c choice, w window, chosen string)
 		func(ctx context.Context) error {
 			served, told, err := n.served(ctx, c.Page, w.Length, w.Now)
 			all.Heard = heard{served * h.sample, told}
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			all.Returns, err = n.returns(ctx, c.Page, w)
+			return err
+		},
+		func(ctx context.Context) (err error) {
+			all.Trust, err = n.confidence(ctx, c.Page, w)
 			return err
 		},
 		func(ctx context.Context) (err error) {

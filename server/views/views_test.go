@@ -76,6 +76,22 @@ func TestASlowViewLeadsToItsQuery(t *testing.T) {
 	}
 }
 
+func TestAViewOfAKeptPageClaimsNoRequest(t *testing.T) {
+	store := NewStore(metrics.NewRecent(1))
+	kept := slow()
+	kept.Trace, kept.Nav.Cached, kept.NotRestored = "", true, []string{"lock", "masked"}
+	store.Add(kept)
+	_, page := get(t, New(Config{Store: store, Pages: []string{"addon"}}, console.New("/views/", nil)), "/views/1")
+	for _, want := range []string{"navigate · from the browser’s cache ·", "Nothing: the browser had the page from an earlier view", "had not kept it: <code>lock</code> <code>masked</code>"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("no %q in\n%s", want, page)
+		}
+	}
+	if strings.Contains(page, "not among the last") {
+		t.Errorf("the server is said to have forgotten what it was not asked:\n%s", page)
+	}
+}
+
 func TestWhyAViewWasSlow(t *testing.T) {
 	elsewhere := func(v *view, timings ...rum.ServerTiming) {
 		v.Request, v.ServerTiming = metrics.Done{}, timings
@@ -94,6 +110,7 @@ func TestWhyAViewWasSlow(t *testing.T) {
 		"a download":   {func(v *view) { v.Nav.RequestStart, v.Nav.ResponseStart, v.Nav.ResponseEnd = 100, 300, 2400 }, "The response took 2100 ms of 3000 to arrive"},
 		"a redirect":   {func(v *view) { v.Nav.RequestStart = 2500 }, "2500 ms of 3000 passed before the request was sent"},
 		"on the way":   {func(v *view) { v.Request.Took = 20 * time.Millisecond }, "the network is slow"},
+		"from a cache": {func(v *view) { v.Nav.Cached = true }, "though the page came from the browser's cache"},
 		"nobody knows": {func(v *view) { elsewhere(v) }, "not among the last"},
 		"another process": {func(v *view) {
 			elsewhere(v, rum.ServerTiming{Name: "app", Duration: 2500}, rum.ServerTiming{Name: "db", Duration: 2300})

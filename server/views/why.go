@@ -81,6 +81,8 @@ func (v *view) whyLate() string {
 func (v *view) whyWait(wait float64) string {
 	took, known := v.worked()
 	switch {
+	case v.Nav.Cached:
+		return fmt.Sprintf("%.0f ms passed before the first byte, though the page came from the browser's cache: the machine was busy, or its disk slow.", v.Nav.ResponseStart)
 	case !known:
 		return fmt.Sprintf("%.0f ms passed before the first byte; the request is not among the last that this process served.", v.Nav.ResponseStart)
 	case took < wait/2:
