@@ -412,6 +412,7 @@ func cacheWeather(t *testing.T, p *platform, f *enginetest.Front, backend string
 		for _, page := range pages {
 			bodies[page] = p.want(t, page, http.StatusOK, quick).body
 		}
+		p.want(t, fmt.Sprintf(nowhere, 0), http.StatusNotFound, quick) // which has its cache's generation known
 		label := fmt.Sprintf("backend=%q", backend)
 		rises := []rise{
 			p.rising(t, "addons_cache_requests_total", label, `result="error"`),
