@@ -267,8 +267,7 @@ func (s *Site) Home(ctx context.Context, app string) (Home, error) {
 
 func (s *Site) home(ctx context.Context, app string) (Home, error) {
 	var h Home
-	shown := map[int64]bool{}
-	for _, list := range []struct {
+	shelves := []struct {
 		into *[]*catalog.Addon
 		of   store.Browse
 	}{
@@ -277,29 +276,30 @@ func (s *Site) home(ctx context.Context, app string) (Home, error) {
 		{&h.Rising, store.Browse{Type: string(catalog.Extension), Sort: "hotness"}},
 		{&h.New, store.Browse{Type: string(catalog.Extension), Sort: "created"}},
 		{&h.Themes, store.Browse{Type: string(catalog.Theme), Sort: "users"}},
-	} {
-		// As many more as the lists before may have taken.
-		list.of.App, list.of.Limit = app, 4*shelf
-		total, err := s.total(ctx, list.of)
-		if err != nil {
-			return Home{}, err
-		}
-		ids, err := s.DB.BrowsePage(ctx, list.of, total)
-		if err != nil {
-			return Home{}, err
-		}
-		ids = slices.DeleteFunc(ids, func(id int64) bool { return shown[id] })
-		ids = ids[:min(len(ids), shelf)]
-		for _, id := range ids {
-			shown[id] = true
-		}
-		addons, err := s.DB.Addons(ctx, ids)
-		if err != nil {
-			return Home{}, err
-		}
-		*list.into = trimmed(addons)
 	}
-	var err error
+	var all []int64
+	on := map[int64]int{} // which shelf
+	for i, list := range shelves {
+		// As many more as the lists before may have taken.
+		list.of.App, list.of.Limit = app, (i+1)*shelf
+		ids, err := s.DB.BrowseType(ctx, list.of)
+		if err != nil {
+			return Home{}, err
+		}
+		ids = slices.DeleteFunc(ids, func(id int64) bool { _, taken := on[id]; return taken })
+		for _, id := range ids[:min(len(ids), shelf)] {
+			on[id] = i
+			all = append(all, id)
+		}
+	}
+	addons, err := s.DB.Addons(ctx, all)
+	if err != nil {
+		return Home{}, err
+	}
+	for _, a := range trimmed(addons) {
+		to := shelves[on[a.ID]].into
+		*to = append(*to, a)
+	}
 	h.Counts, err = s.DB.Counts(ctx)
 	return h, err
 }

@@ -90,6 +90,23 @@ func (db *DB) BrowseTotal(ctx context.Context, b Browse) (t Total, err error) {
 // BrowsePage returns the ids of a page of the list that was counted; that it has
 // changed since does no harm.
 func (db *DB) BrowsePage(ctx context.Context, b Browse, t Total) ([]int64, error) {
+	if t.Addons <= b.Offset {
+		b.Limit = 0
+	}
+	return db.browsePage(ctx, b, t)
+}
+
+// BrowseType returns the ids of a page of a list of one Type, which nothing but App
+// and Promoted narrows: it is found along the sort's index, so that nobody has to
+// count it first. Any other list is catalog.ErrInvalid.
+func (db *DB) BrowseType(ctx context.Context, b Browse) ([]int64, error) {
+	if b.Type == "" || b.Category+b.Tag+b.Author+b.Text != "" {
+		return nil, fmt.Errorf("list %+v has to be counted: %w", b, catalog.ErrInvalid)
+	}
+	return db.browsePage(ctx, b, Total{})
+}
+
+func (db *DB) browsePage(ctx context.Context, b Browse, t Total) ([]int64, error) {
 	if b.Sort == "" {
 		b.Sort = "users"
 	}
@@ -100,7 +117,7 @@ func (db *DB) BrowsePage(ctx context.Context, b Browse, t Total) ([]int64, error
 	if b.Limit < 0 || b.Offset < 0 {
 		return nil, fmt.Errorf("limit %d, offset %d: %w", b.Limit, b.Offset, catalog.ErrInvalid)
 	}
-	if t.Addons <= b.Offset || b.Limit == 0 {
+	if b.Limit == 0 {
 		return nil, nil
 	}
 	text, args, err := b.page(order, t)
