@@ -65,12 +65,15 @@ type Total struct {
 	Site   int   // about how many add-ons there are at all
 }
 
-// BrowseTotal counts the list, whatever its Sort, Limit and Offset: of a large
-// category that takes longer than a page of it.
+// BrowseTotal is the list's length, whatever its Sort, Limit and Offset. What tag,
+// author, text or promotion narrow is counted: a popular tag takes longer than a page.
 func (db *DB) BrowseTotal(ctx context.Context, b Browse) (t Total, err error) {
 	f, err := b.filter()
 	if err != nil {
 		return t, err
+	}
+	if b.totalled() {
+		return db.storedTotal(ctx, b)
 	}
 	columns, to := "(SELECT COALESCE(MAX(id), 0) FROM addons)", into{&t.Site}
 	t.Types = make([]int, len(catalog.Types()))

@@ -73,7 +73,7 @@ func records(t testing.TB, rawURL, query string) []string {
 var everything = []string{
 	"SELECT * FROM addons", "SELECT * FROM addon_texts", "SELECT * FROM addon_words", "SELECT * FROM authors", "SELECT * FROM addon_authors",
 	"SELECT * FROM addon_categories", "SELECT name, addons FROM tags", "SELECT x.addon_id, t.name, x.place FROM addon_tags x JOIN tags t ON t.id = x.tag_id",
-	"SELECT * FROM previews", "SELECT digest, slug, name, url, text FROM licenses",
+	"SELECT * FROM list_totals", "SELECT * FROM previews", "SELECT digest, slug, name, url, text FROM licenses",
 	`SELECT v.id, v.addon_id, v.number, v.sort_key, v.channel, v.deleted, v.offered, v.strict, v.notes, v.created, v.reviewed, v.digest, l.digest
 		FROM versions v JOIN licenses l ON l.id = v.license_id`,
 	"SELECT * FROM files", "SELECT * FROM compat", "SELECT * FROM offers", "SELECT * FROM ratings",
