@@ -90,7 +90,7 @@ func indexNames(rawURL string) string {
 // varied is add-ons of every kind that Save treats in a way of its own, with all ids given.
 func varied() []store.Import {
 	var all []store.Import
-	for n, status := range []catalog.Status{catalog.Public, catalog.Public, catalog.Nominated, catalog.Disabled, catalog.Incomplete, catalog.Deleted, catalog.Public} {
+	for n, status := range []catalog.Status{catalog.Public, catalog.Public, catalog.Nominated, catalog.Disabled, catalog.Incomplete, catalog.Deleted, catalog.Public, catalog.Public} {
 		in := clock()
 		a := in.Addon
 		a.ID, a.GUID, a.Slug, a.Status = int64(n+1), fmt.Sprintf("varied-%d@example.org", n), fmt.Sprintf("Varied tab\t%d\\", n), status

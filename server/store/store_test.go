@@ -135,7 +135,7 @@ func clock() store.Import {
 			Authors:           []catalog.Author{{ID: 7, Name: "Zoë", Username: "zoe", URL: "https://zoe.example.org/"}, {ID: 3, Name: "Al", Username: "al"}},
 			Categories:        map[string][]string{"firefox": {"tabs", "appearance"}, "android": {"other"}},
 			Tags:              []string{"time", "clock"},
-			Previews:          []catalog.Preview{{ID: 9, Position: 1, Caption: catalog.Text{"en-US": "Noon"}, Image: "p1", Width: 640, Height: 480}, {ID: 8, Image: "p2", Width: 1, Height: 2}},
+			Previews:          []catalog.Preview{{ID: 9, Position: 1, Caption: catalog.Text{"en-US": "Noon"}, Image: "p1", Width: 640, Height: 480}, {ID: 8, Caption: catalog.Text{"de": "Nacht"}, Image: "p2", Width: 1, Height: 2}},
 			Promoted:          []string{"recommended", "line"},
 			AverageDailyUsers: 1234, WeeklyDownloads: 56, Hotness: 0.25,
 			Ratings:      catalog.Ratings{Average: 4.5678, Bayesian: 4.4321, Count: 100, TextCount: 40, Grouped: [5]int{1, 2, 3, 4, 90}},
