@@ -267,6 +267,10 @@ func (s *Site) Home(ctx context.Context, app string) (Home, error) {
 
 func (s *Site) home(ctx context.Context, app string) (Home, error) {
 	var h Home
+	total, err := s.total(ctx, store.Browse{App: app})
+	if err != nil {
+		return Home{}, err
+	}
 	shelves := []struct {
 		into *[]*catalog.Addon
 		of   store.Browse
@@ -280,6 +284,9 @@ func (s *Site) home(ctx context.Context, app string) (Home, error) {
 	var all []int64
 	on := map[int64]int{} // which shelf
 	for i, list := range shelves {
+		if total.Of(catalog.Type(list.of.Type)) == 0 {
+			continue
+		}
 		// As many more as the lists before may have taken.
 		list.of.App, list.of.Limit = app, (i+1)*shelf
 		ids, err := s.DB.BrowseType(ctx, list.of)

@@ -65,6 +65,9 @@ type Total struct {
 	Site   int   // about how many add-ons there are at all
 }
 
+// Of is how many of the list are of a type.
+func (t Total) Of(kind catalog.Type) int { return t.Types[slices.Index(catalog.Types(), kind)] }
+
 // BrowseTotal is the list's length, whatever its Sort, Limit and Offset. What tag,
 // author, text or promotion narrow is counted: a popular tag takes longer than a page.
 func (db *DB) BrowseTotal(ctx context.Context, b Browse) (t Total, err error) {
@@ -101,7 +104,8 @@ func (db *DB) BrowsePage(ctx context.Context, b Browse, t Total) ([]int64, error
 
 // BrowseType returns the ids of a page of a list of one Type, which nothing but App
 // and Promoted narrows: it is found along the sort's index, so that nobody has to
-// count it first. Any other list is catalog.ErrInvalid.
+// count it first. Where App has none of the type, that is all of the index. Any other
+// list is catalog.ErrInvalid.
 func (db *DB) BrowseType(ctx context.Context, b Browse) ([]int64, error) {
 	if b.Type == "" || b.Category+b.Tag+b.Author+b.Text != "" {
 		return nil, fmt.Errorf("list %+v has to be counted: %w", b, catalog.ErrInvalid)

@@ -50,7 +50,7 @@ func (w *Web) pageRoutes() []route {
 	const get = http.MethodGet
 	return []route{
 		{get, "/", "pages", "root", "", 0, w.root, 0},
-		{get, "/:locale/:app/", "pages", "home", "home", 5 + ofAddon + 2, w.localised(w.home), 0},
+		{get, "/:locale/:app/", "pages", "home", "home", 6 + ofAddon + 2, w.localised(w.home), 0},
 		{get, "/:locale/:app/search/", "pages", "search", "search", ofList, w.localised(w.search), 0},
 		{get, "/:locale/:app/categories/", "pages", "categories", "categories", 0, w.localised(w.categories), 0},
 		{get, "/:locale/:app/extensions/", "pages", "extensions", "browse", ofList, w.localised(w.browse), 0},
