@@ -63,7 +63,7 @@ func (db *DB) IDs(ctx context.Context, after int64, limit int) ([]int64, error) 
 // Counts returns how many add-ons of each type are public and listed.
 func (db *DB) Counts(ctx context.Context) (map[catalog.Type]int, error) {
 	counts := map[catalog.Type]int{}
-	err := db.reads().rows(ctx, qAddonCounts, "SELECT type, addons FROM list_totals WHERE app = '' AND category = '' AND addons > 0", nil, func(r row) error {
+	err := db.reads().rows(ctx, qAddonCounts, "SELECT type, addons FROM list_totals WHERE app = '' AND category = '' AND tag = '' AND addons > 0", nil, func(r row) error {
 		var kind catalog.Type
 		var n int
 		err := r.Scan(&kind, &n)

@@ -68,8 +68,8 @@ type Total struct {
 // Of is how many of the list are of a type.
 func (t Total) Of(kind catalog.Type) int { return t.Types[slices.Index(catalog.Types(), kind)] }
 
-// BrowseTotal is the list's length, whatever its Sort, Limit and Offset. What tag,
-// author, text or promotion narrow is counted: a popular tag takes longer than a page.
+// BrowseTotal is the list's length, whatever its Sort, Limit and Offset. What
+// author, text or promotion narrow is counted.
 func (db *DB) BrowseTotal(ctx context.Context, b Browse) (t Total, err error) {
 	f, err := b.filter()
 	if err != nil {

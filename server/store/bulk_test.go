@@ -235,7 +235,7 @@ func TestBulkGoesWithoutLocalData(t *testing.T) {
 	if err := errors.Join(bulk.Write(t.Context(), must[*store.Prepared](t)(store.Prepare(varied()))), bulk.Finish(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(records(t, where, "SELECT * FROM versions")); n != 21 {
-		t.Errorf("%d versions, want 21", n)
+	if n := len(records(t, where, "SELECT * FROM versions")); n != 28 {
+		t.Errorf("%d versions, want 28", n)
 	}
 }

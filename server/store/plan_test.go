@@ -34,7 +34,7 @@ const manyRows = pickMax
 // a moment, on purpose: on which engine ("" for both), why, and how they begin.
 var allowed = []struct{ engine, why, begins string }{
 	{"", "without the search engine there is no index of words", "SELECT by words: "},
-	{"", "nightly: as many lists as there are categories", "SELECT app, category, type FROM list_totals"},
+	{"", "nightly: as many lists as there are categories and tags", "SELECT app, category, tag, type FROM list_totals"},
 	{"mysql", "nightly: each list is counted, a category by its own rows", "SELECT addons <> (SELECT COUNT(*)"},
 	{"", "nightly: the mean of all ratings", "SELECT COUNT(*), COALESCE(SUM(rating_count)"},
 	{"", "every job; few wait, and it reads the index alone", "SELECT COALESCE(SUM(CASE WHEN dead = 0"},

@@ -181,7 +181,7 @@ func (s *saving) save(ctx context.Context, h handle) (Saved, error) {
 	if err != nil {
 		return Saved{}, err
 	}
-	oldLists, err := h.listsOf(ctx, stored)
+	oldLists, err := h.listsOf(ctx, stored, oldTags)
 	if err != nil {
 		return Saved{}, err
 	}

@@ -10,21 +10,24 @@ import (
 )
 
 // totalKey is a list of which list_totals says how long it is: the listed add-ons of
-// one type, of those that run in an application, in a category of it. "" is any.
+// one type, of those that run in an application, in a category of it or with a tag. ""
+// is any.
 type totalKey struct {
-	app, category string
-	kind          catalog.Type
+	app, category, tag string
+	kind               catalog.Type
 }
 
 // totalled says whether list_totals has the list's length. What else narrows a list is
 // counted when it is asked for.
-func (b Browse) totalled() bool { return !b.Promoted && b.Tag+b.Author+b.Text == "" }
+func (b Browse) totalled() bool {
+	return !b.Promoted && b.Author+b.Text == "" && (b.Category == "" || b.Tag == "")
+}
 
 // storedTotal reads it: a row for each type, instead of one for each add-on.
 func (db *DB) storedTotal(ctx context.Context, b Browse) (t Total, err error) {
 	t.Types = make([]int, len(catalog.Types()))
 	err = db.reads().rows(ctx, qBrowseTotal, `SELECT type, addons, (SELECT COALESCE(MAX(id), 0) FROM addons)
-		FROM list_totals WHERE app = ? AND category = ?`, []any{b.App, b.Category}, func(r row) error {
+		FROM list_totals WHERE app = ? AND category = ? AND tag = ?`, []any{b.App, b.Category, b.Tag}, func(r row) error {
 		var kind catalog.Type
 		var n int
 		err := r.Scan(&kind, &n, &t.Site)
@@ -39,17 +42,22 @@ func (db *DB) storedTotal(ctx context.Context, b Browse) (t Total, err error) {
 
 // lists are those that a listed add-on is in: in one of an application if it runs in
 // that, and in one of any application wherever it runs.
-func lists(kind catalog.Type, apps int, categories []inCategory) map[totalKey]bool {
-	in := map[totalKey]bool{{"", "", kind}: true}
-	for _, app := range catalog.Apps() {
-		if apps&appBit(app.Slug) != 0 {
-			in[totalKey{app.Slug, "", kind}] = true
+func lists(kind catalog.Type, apps int, categories []inCategory, tags []string) map[totalKey]bool {
+	in := map[totalKey]bool{}
+	anywhere := append([]catalog.App{{}}, catalog.Apps()...)
+	for _, app := range anywhere {
+		if app.Slug != "" && apps&appBit(app.Slug) == 0 {
+			continue
+		}
+		in[totalKey{app.Slug, "", "", kind}] = true
+		for _, tag := range tags {
+			in[totalKey{app.Slug, "", tag, kind}] = true
 		}
 	}
 	for _, c := range categories {
-		in[totalKey{"", c.slug, kind}] = true
+		in[totalKey{"", c.slug, "", kind}] = true
 		if apps&appBit(c.app) != 0 {
-			in[totalKey{c.app, c.slug, kind}] = true
+			in[totalKey{c.app, c.slug, "", kind}] = true
 		}
 	}
 	return in
@@ -60,17 +68,17 @@ func (c current) lists(a *catalog.Addon) map[totalKey]bool {
 	if !c.listed {
 		return nil
 	}
-	return lists(a.Type, c.apps, categories(a))
+	return lists(a.Type, c.apps, categories(a), unique(a.Tags))
 }
 
 // listsOf are those that it was in.
-func (h handle) listsOf(ctx context.Context, stored storedAddon) (map[totalKey]bool, error) {
+func (h handle) listsOf(ctx context.Context, stored storedAddon, tags []string) (map[totalKey]bool, error) {
 	if !stored.listed {
 		return nil, nil
 	}
 	were, err := list(ctx, h, qSaveCategories, "SELECT app, slug FROM addon_categories WHERE addon_id = ?", []any{stored.id},
 		func(r row, c *inCategory) error { return r.Scan(&c.app, &c.slug) })
-	return lists(stored.kind, stored.apps, were), err
+	return lists(stored.kind, stored.apps, were, tags), err
 }
 
 // countTotals keeps list_totals when an add-on changed from some lists to others.
@@ -93,34 +101,34 @@ func (h handle) countTotals(ctx context.Context, old, now map[totalKey]bool) err
 // totalRows are in the key's order, in which everybody locks them.
 func totalRows(counts map[totalKey]int) (rows [][]any) {
 	keys := slices.SortedFunc(maps.Keys(counts), func(a, b totalKey) int {
-		return cmp.Or(cmp.Compare(a.app, b.app), cmp.Compare(a.category, b.category), cmp.Compare(a.kind, b.kind))
+		return cmp.Or(cmp.Compare(a.app, b.app), cmp.Compare(a.category, b.category), cmp.Compare(a.tag, b.tag), cmp.Compare(a.kind, b.kind))
 	})
 	for _, key := range keys {
-		rows = append(rows, []any{key.app, key.category, key.kind, counts[key]})
+		rows = append(rows, []any{key.app, key.category, key.tag, key.kind, counts[key]})
 	}
 	return rows
 }
 
 // addTotals ends an INSERT of what is to be added.
 func (d dialect) addTotals() string {
-	return d.onConflict("app, category, type", "addons = list_totals.addons + "+d.given("addons"))
+	return d.onConflict("app, category, tag, type", "addons = list_totals.addons + "+d.given("addons"))
 }
 
 // aggregateTotals counts every list of list_totals anew. Each is a statement by itself,
 // as with tags.
 func (db *DB) aggregateTotals(ctx context.Context) (changed int, err error) {
-	keys, err := list(ctx, db.reads(), qAggregateTotals, "SELECT app, category, type FROM list_totals", nil,
-		func(r row, k *totalKey) error { return r.Scan(&k.app, &k.category, &k.kind) })
+	keys, err := list(ctx, db.reads(), qAggregateTotals, "SELECT app, category, tag, type FROM list_totals", nil,
+		func(r row, k *totalKey) error { return r.Scan(&k.app, &k.category, &k.tag, &k.kind) })
 	if err != nil {
 		return 0, err
 	}
 	for _, k := range keys {
-		f, err := Browse{App: k.app, Category: k.category, Type: string(k.kind)}.filter()
+		f, err := Browse{App: k.app, Category: k.category, Tag: k.tag, Type: string(k.kind)}.filter()
 		if err != nil {
 			return changed, err
 		}
-		count, where := "(SELECT COUNT(*)"+f.pick()+")", " WHERE app = ? AND category = ? AND type = ?"
-		args := append(f.args, k.app, k.category, k.kind)
+		count, where := "(SELECT COUNT(*)"+f.pick()+")", " WHERE app = ? AND category = ? AND tag = ? AND type = ?"
+		args := append(f.args, k.app, k.category, k.tag, k.kind)
 		var differs bool
 		if err := db.reads().one(ctx, qAggregateTotals, "SELECT addons <> "+count+" FROM list_totals"+where, into{&differs}, args...); err != nil {
 			return changed, err

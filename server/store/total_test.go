@@ -33,6 +33,7 @@ func TestTotalsOfListsFollowEveryChange(t *testing.T) {
 			{"a second application", func(_ *catalog.Addon, v *catalog.Version) {
 				v.Compatibility = []catalog.Compat{{App: "firefox"}, {App: "android"}}
 			}},
+			{"another tag", func(a *catalog.Addon, _ *catalog.Version) { a.Tags = []string{"tag-1", "own", "own"} }},
 			{"no longer the first", func(_ *catalog.Addon, v *catalog.Version) { v.Compatibility = []catalog.Compat{{App: "android"}} }},
 			{"disabled", func(a *catalog.Addon, _ *catalog.Version) { a.Status = catalog.Disabled }},
 			{"other categories while disabled", func(a *catalog.Addon, _ *catalog.Version) {
@@ -92,15 +93,20 @@ func TestTotalsAreCountedAnew(t *testing.T) {
 // everyList calls f with each list that has a total.
 func everyList(f func(store.Browse)) {
 	for _, app := range []string{"", "firefox", "android"} {
-		for _, category := range []string{"", "tabs", "other", "mail"} {
-			for _, kind := range []string{"", "extension", "statictheme"} {
-				f(store.Browse{App: app, Category: category, Type: kind})
+		for _, kind := range []string{"", "extension", "statictheme"} {
+			for _, category := range []string{"", "tabs", "other", "mail"} {
+				f(store.Browse{App: app, Type: kind, Category: category})
+			}
+			for _, tag := range []string{"simple", "tag-1", "own", "shared"} {
+				f(store.Browse{App: app, Type: kind, Tag: tag})
 			}
 		}
 	}
 }
 
-func listName(b store.Browse) string { return fmt.Sprintf("%s/%s/%s", b.App, b.Category, b.Type) }
+func listName(b store.Browse) string {
+	return fmt.Sprintf("%s/%s/%s/%s", b.App, b.Category, b.Tag, b.Type)
+}
 
 // totalsOf are the lists' totals, without those that are empty.
 func totalsOf(t *testing.T, db *store.DB) map[string]int {
@@ -129,6 +135,7 @@ func membersOf(t *testing.T, db *store.DB) map[string]int {
 			for _, slugs := range a.Categories {
 				in = in || b.App == "" && slices.Contains(slugs, b.Category)
 			}
+			in = in && (b.Tag == "" || slices.Contains(a.Tags, b.Tag))
 			if in && (b.App == "" || slices.ContainsFunc(a.Current.Compatibility, runs)) && (b.Type == "" || b.Type == string(a.Type)) {
 				all[listName(b)]++
 			}
