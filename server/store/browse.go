@@ -144,6 +144,11 @@ func (f *filter) walks(total, n, site int) bool {
 	return len(f.lists) == 0 || total > pickMax && float64(n)*float64(site) < float64(total)*float64(total)
 }
 
+// clustered is how much longer a walk along the names is taken to be: names say what
+// add-ons are for, so that those of a category stand together, far behind or at once.
+// Others are spread along the sorts.
+const clustered = 16
+
 // page is the query for a page of a list of t.
 func (b Browse) page(order string, t Total) (text string, args []any, err error) {
 	f, err := b.filter()
@@ -151,8 +156,12 @@ func (b Browse) page(order string, t Total) (text string, args []any, err error)
 		return "", nil, err
 	}
 	end := b.Offset + b.Limit
+	far := end
+	if b.Sort == "name" {
+		far *= clustered
+	}
 	switch {
-	case b.Type != "" && f.walks(t.Addons, end, t.Site):
+	case b.Type != "" && f.walks(t.Addons, far, t.Site):
 		return "SELECT a.id" + f.walk() + " ORDER BY " + order + " LIMIT ? OFFSET ?", append(f.args, b.Limit, b.Offset), nil
 	case b.Type != "" || len(f.lists) > 0 && t.Addons <= pickMax:
 		return "SELECT a.id" + f.pick() + " ORDER BY " + order + " LIMIT ? OFFSET ?", append(f.args, b.Limit, b.Offset), nil
@@ -169,7 +178,7 @@ func (b Browse) page(order string, t Total) (text string, args []any, err error)
 			return "", nil, err
 		}
 		from := f.pick()
-		if f.walks(t.Types[i], end, t.Site) {
+		if f.walks(t.Types[i], far, t.Site) {
 			from = f.walk()
 		}
 		parts = append(parts, fmt.Sprintf("SELECT * FROM (SELECT %s%s ORDER BY %s LIMIT ?) t%d", strings.ReplaceAll(order, " DESC", ""), from, order, i))
