@@ -43,6 +43,7 @@ var allowed = []struct{ engine, why, begins string }{
 	{"", "picked: no more than a walk would meet", "SELECT a.id FROM addons a WHERE +a.listed = 1"},
 	{"sqlite", "the first of each type, put in order: four pages at the most", "SELECT id FROM (SELECT * FROM (SELECT"},
 	{"sqlite", "the promoted are few", "SELECT a.id FROM addons a WHERE a.listed = 1 AND a.type = ? AND a.promotion > 0"},
+	{"sqlite", "rollouts are few, and as many are read as the page shows", "SELECT a.slug, a.guid, v.number, r.held_back"},
 	{"sqlite", "parts of at most 500 add-ons, in their order", "SELECT x.addon_id"},
 	{"sqlite", "the same", "SELECT addon_id,"},
 	{"sqlite", "the same", "SELECT version_id,"},
