@@ -234,8 +234,8 @@ func (s *Site) list(ctx context.Context, b store.Browse) (Page, error) {
 	return Page{addons, total.Addons}, err
 }
 
-// total is remembered for all pages and sorts of a list, and longer than these:
-// counting 15,000 add-ons takes ten times as long as finding 24 of them.
+// total is remembered for all pages and sorts of a list, and longer than these: what
+// the store has to count (store.BrowseTotal) takes longer than a page.
 func (s *Site) total(ctx context.Context, b store.Browse) (store.Total, error) {
 	key := fmt.Sprintf("total/%q %q %q %q %q %t %q", b.Type, b.Category, b.App, b.Tag, b.Author, b.Promoted, b.Text)
 	return cache.Fetch(ctx, s.Cache, menuFamily, key, func(ctx context.Context) (store.Total, error) { return s.DB.BrowseTotal(ctx, b) })
