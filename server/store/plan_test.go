@@ -42,6 +42,7 @@ var allowed = []struct{ engine, why, begins string }{
 	{"", "the same", "SELECT digest, id FROM licenses ORDER BY digest"},
 	{"", "picked: no more than a walk would meet", "SELECT a.id FROM addons a WHERE +a.listed = 1"},
 	{"sqlite", "the first of each type, put in order: four pages at the most", "SELECT id FROM (SELECT * FROM (SELECT"},
+	{"mysql", "by name, picked where a walk may be far: clustered", "SELECT id FROM (SELECT * FROM (SELECT a.name_sort"},
 	{"sqlite", "the promoted are few", "SELECT a.id FROM addons a WHERE a.listed = 1 AND a.type = ? AND a.promotion > 0"},
 	{"sqlite", "rollouts are few, and as many are read as the page shows", "SELECT a.slug, a.guid, v.number, r.held_back"},
 	{"sqlite", "parts of at most 500 add-ons, in their order", "SELECT x.addon_id"},
