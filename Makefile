@@ -16,7 +16,7 @@ test: ## everything, with -race, on the real engines (Debian: installs them)
 # Minutes of outages on purpose: too long for every change, for before a release.
 weather: ## every backend down, frozen and back again, under the running platform
 	.ci/install
-	$(GO) run ./cmd/engines -- $(GO) test -tags weather -run Weather -v -timeout 15m ./cmd/addons
+	$(GO) run ./cmd/engines -- $(GO) test -tags weather -run Weather -v -timeout 15m ./cmd/addons ./server/site
 
 OUTAGE ?= 5m
 soak-relay: ## a real carbon stopped for OUTAGE under load, the relay killed meanwhile (Debian: installs it)

@@ -104,7 +104,7 @@ func (s *Server) operators() (http.Handler, error) {
 		return nil, err
 	}
 	config := ops.Config{
-		Gatherer: s.registry.Prometheus(), Health: s.checks, Faults: s.faults, Version: s.config.Version,
+		Gatherer: s.registry.Prometheus(), Health: s.checks, Faults: s.faults, Cache: s.cache, Version: s.config.Version,
 		Ready: func() bool { return !s.draining.Load() }, Facts: s.facts(), Log: s.log,
 	}
 	var links []console.Link

@@ -64,7 +64,7 @@ func (p *part) end(ctx context.Context) error {
 type parts struct {
 	public, admin, sidecar       *http.Server
 	relay, tsdb, worker, loading *part
-	notifier, updates            *part
+	notifier, updates, changes   *part
 }
 
 // Run serves until ctx is done or a part fails, then goes down in order (see drain). loaded is called once, when the
@@ -82,8 +82,14 @@ func (s *Server) Run(ctx context.Context, progress Progress, loaded func()) erro
 		s.log.Warn("the catalogue is not loaded to its end, and slow until it is: run load again", "flags", recipe)
 	}
 	// Every listener and part reports at most one failure.
-	failed := make(chan error, 9)
+	failed := make(chan error, 10)
+	// Copies that others have made are not believed before it is known what has changed
+	// since. A database that is down is no reason not to start.
+	if err := s.cache.CatchUp(ctx, s.db); err != nil {
+		s.log.Warn("cache: the database's changes are not known yet", "error", err)
+	}
 	p := parts{
+		changes: begin(ctx, "cache", failed, s.site.Follow),
 		public:  s.serve(ctx, s.public, s.lastAnswers(pages), failed),
 		admin:   s.serve(ctx, s.admin, fromHere(operators), failed),
 		sidecar: s.serve(ctx, s.relayHTTP, fromHere(s.sidecar()), failed),
@@ -163,7 +169,7 @@ func (s *Server) finish(ctx context.Context, p parts) error {
 	ctx, cancel := context.WithTimeout(ctx, finishing)
 	defer cancel()
 	s.stop(ctx, "site", p.public)
-	return errors.Join(p.updates.end(ctx), p.loading.end(ctx), p.worker.end(ctx))
+	return errors.Join(p.updates.end(ctx), p.loading.end(ctx), p.worker.end(ctx), p.changes.end(ctx))
 }
 
 // flush brings what was counted to where it is kept: downloads to the database,

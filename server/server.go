@@ -217,7 +217,7 @@ func (s *Server) openBackends(ctx context.Context) (err error) {
 	s.opened.pushPlain("files", s.files.Close)
 	s.checks.Add("files", true, s.files.Check)
 
-	if s.cache, err = cache.Open(s.config.Cache, s.registry, s.log); err != nil {
+	if s.cache, err = cache.Open(s.config.Cache, s.registry, s.log, cache.Build(s.config.build())); err != nil {
 		return fmt.Errorf("--cache: %w", err)
 	}
 	s.opened.pushPlain("cache", s.cache.Close)

@@ -36,6 +36,7 @@ type cli struct {
 	Rollout rollout `cmd:"" help:"Offer a version as an update to a share of the clients, halt that, or list what is being rolled out."`
 	Reindex reindex `cmd:"" help:"Build the search index anew."`
 	Check   check   `cmd:"" help:"Use every backend once and say which work; exit code 1 if an essential one does not."`
+	Cache   caches  `cmd:"" help:"Ask a running process what its cache does, and why."`
 	Bench   benches `cmd:"" help:"Measure on this machine."`
 	Metrics table   `cmd:"" help:"Print the catalogue of metrics (METRICS.md)."`
 	Probe   probe   `cmd:"" help:"GET a URL; exit code 0 if it answers 200. For container health checks."`

@@ -58,8 +58,8 @@ func engines() []engine {
 				return exec.Command(find("memcached"), "-l", "127.0.0.1", "-U", "0", "-p", strconv.Itoa(ports[0]))
 			},
 			ready: dial,
-			vars: func(_ string, ports []int) map[string]string {
-				return map[string]string{"MEMCACHE": fmt.Sprintf("memcache://127.0.0.1:%d", ports[0])}
+			vars: func(binary string, ports []int) map[string]string {
+				return map[string]string{"MEMCACHE": fmt.Sprintf("memcache://127.0.0.1:%d", ports[0]), "MEMCACHED": binary}
 			},
 		},
 		{
@@ -68,8 +68,8 @@ func engines() []engine {
 				return exec.Command(find("redis-server"), "--bind", "127.0.0.1", "--port", strconv.Itoa(ports[0]), "--save", "", "--dir", dir)
 			},
 			ready: dial,
-			vars: func(_ string, ports []int) map[string]string {
-				return map[string]string{"REDIS": fmt.Sprintf("redis://127.0.0.1:%d/0", ports[0])}
+			vars: func(binary string, ports []int) map[string]string {
+				return map[string]string{"REDIS": fmt.Sprintf("redis://127.0.0.1:%d/0", ports[0]), "REDIS_SERVER": binary}
 			},
 		},
 		{

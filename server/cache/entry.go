@@ -11,53 +11,122 @@ import (
 
 // entry is one copy as it is kept. Its encoding, big endian:
 //
-//	format (1 byte) · excused (1) · schema (8) · fresh (8) · dead (8) · payload
+//	format (1 byte) · flags (1) · schema (8) · fresh (8) · dead (8) · token (8) · until (8) ·
+//	change (8) · filled (8) · took (8) · database (8) · length of objects (4) · of fill (4) · objects · fill · payload
 //
 // with times as Unix nanoseconds.
 type entry struct {
-	raw     []byte
-	schema  uint64
-	fresh   time.Time // until then it is served without a load
-	dead    time.Time // until then it is served if the load is unavailable
-	excused bool      // it is stale, and fresh is when the load may be tried again
-	payload []byte
+	raw      []byte
+	schema   uint64
+	fresh    time.Time // until then it is served without a load
+	dead     time.Time // until then it is served if the load is unavailable
+	negative bool      // the result was empty
+	excused  bool      // it is stale, and fresh is when the load may be tried again
+	token    uint64    // of the lease that it is, or was filled under: no two entries of a key begin alike
+	until    time.Time // others wait so long for the lease's holder; past if it is no lease
+	made     made
+	fill     fill
+	payload  []byte
+}
+
+// fill is how an entry came about.
+type fill struct {
+	at       time.Time
+	took     time.Duration // of the load
+	database time.Duration // of the load's queries, which a hit saves
+	by       []byte        // process and queries, a line each
 }
 
 const (
-	format    = 1
-	headerLen = 26
+	format    = 3
+	headerLen = 82
+
+	flagExcused  = 1
+	flagNegative = 2
+	flagAny      = 4
 )
 
 // seal encodes e.
 func seal(e entry) []byte {
-	raw := make([]byte, headerLen, headerLen+len(e.payload))
+	raw := make([]byte, headerLen, headerLen+len(e.made.objects)+len(e.fill.by)+len(e.payload))
 	raw[0] = format
 	if e.excused {
-		raw[1] = 1
+		raw[1] |= flagExcused
 	}
-	binary.BigEndian.PutUint64(raw[2:], e.schema)
-	binary.BigEndian.PutUint64(raw[10:], uint64(e.fresh.UnixNano()))
-	binary.BigEndian.PutUint64(raw[18:], uint64(e.dead.UnixNano()))
-	return append(raw, e.payload...)
+	if e.negative {
+		raw[1] |= flagNegative
+	}
+	if e.made.any {
+		raw[1] |= flagAny
+	}
+	for i, n := range []uint64{
+		e.schema, nanos(e.fresh), nanos(e.dead), e.token, nanos(e.until),
+		uint64(e.made.seq), nanos(e.fill.at), uint64(e.fill.took), uint64(e.fill.database),
+	} {
+		binary.BigEndian.PutUint64(raw[2+8*i:], n)
+	}
+	binary.BigEndian.PutUint32(raw[74:], uint32(len(e.made.objects)))
+	binary.BigEndian.PutUint32(raw[78:], uint32(len(e.fill.by)))
+	return append(append(append(raw, e.made.objects...), e.fill.by...), e.payload...)
+}
+
+// nanos is 0 for no time.
+func nanos(t time.Time) uint64 {
+	if t.IsZero() {
+		return 0
+	}
+	return uint64(t.UnixNano())
 }
 
 // open decodes what seal made; false if it is of another format or type.
 func open(raw []byte, schema uint64) (entry, bool) {
-	if len(raw) < headerLen || raw[0] != format || binary.BigEndian.Uint64(raw[2:]) != schema {
+	if e, ok := inspect(raw); ok && e.schema == schema {
+		return e, true
+	}
+	return entry{}, false
+}
+
+// inspect is open whatever the type.
+func inspect(raw []byte) (entry, bool) {
+	if len(raw) < headerLen || raw[0] != format {
+		return entry{}, false
+	}
+	number := func(i int) uint64 { return binary.BigEndian.Uint64(raw[2+8*i:]) }
+	at := func(i int) time.Time { return time.Unix(0, int64(number(i))) }
+	rest, objects, by := raw[headerLen:], uint64(binary.BigEndian.Uint32(raw[74:])), uint64(binary.BigEndian.Uint32(raw[78:]))
+	if objects+by > uint64(len(rest)) {
 		return entry{}, false
 	}
 	return entry{
-		raw:     raw,
-		schema:  schema,
-		excused: raw[1] == 1,
-		fresh:   time.Unix(0, int64(binary.BigEndian.Uint64(raw[10:]))),
-		dead:    time.Unix(0, int64(binary.BigEndian.Uint64(raw[18:]))),
-		payload: raw[headerLen:],
+		raw: raw, schema: number(0), fresh: at(1), dead: at(2), token: number(3), until: at(4),
+		excused: raw[1]&flagExcused != 0, negative: raw[1]&flagNegative != 0,
+		made:    made{seq: int64(number(5)), any: raw[1]&flagAny != 0, objects: rest[:objects:objects]},
+		fill:    fill{at: at(6), took: time.Duration(number(7)), database: time.Duration(number(8)), by: rest[objects : objects+by]},
+		payload: rest[objects+by:],
 	}, true
 }
 
+// head is what tells raw from every other entry of its key.
+func head(raw []byte) []byte { return raw[:min(len(raw), headerLen)] }
+
 // usable says whether e is there and may still be served as a stale copy.
 func (e entry) usable(now time.Time) bool { return e.raw != nil && now.Before(e.dead) }
+
+// empty says whether v is a result without anything in it.
+func empty(v any) bool {
+	r := reflect.ValueOf(v)
+	if !r.IsValid() || r.Kind() == reflect.Pointer && r.IsNil() {
+		return true
+	}
+	if e, ok := v.(interface{ Empty() bool }); ok {
+		return e.Empty()
+	}
+	switch r.Kind() {
+	case reflect.Slice, reflect.Map:
+		return r.Len() == 0
+	}
+	return false
+}
 
 // encode turns a value into a payload that is not nil.
 func encode(v any) ([]byte, error) {

@@ -25,6 +25,16 @@ type Handle struct {
 	near, far results
 	waits     *metrics.Counter
 	unencoded *metrics.Counter
+	saved     *metrics.Counter
+	leases    map[leaseOutcome]*metrics.Counter
+	shadows   map[shadowOutcome]*metrics.Counter
+	events    events
+
+	// invalidations counts keys that were invalidated: what was read from the backend
+	// before one of them does not go into the layer above it after. above is locked to
+	// count and take the copy out, both at once to those who put one in.
+	invalidations atomic.Int64
+	above         sync.RWMutex
 
 	// The generation is a part of every key; 0 is "not known yet". It is a time
 	// (Unix nanoseconds) and never a count, so that one that the backend evicted is
@@ -52,6 +62,15 @@ func (c *Cache) newHandle(family string) *Handle {
 		far:       c.meters.results(family, c.Name()),
 		waits:     c.meters.waits.With(family),
 		unencoded: c.meters.notStored.With(c.Name(), "unencodable"),
+		saved:     c.meters.saved.With(family),
+	}
+	h.leases = map[leaseOutcome]*metrics.Counter{}
+	for _, out := range leaseOutcomes() {
+		h.leases[out] = c.meters.leases.With(family, string(out))
+	}
+	h.shadows = map[shadowOutcome]*metrics.Counter{}
+	for _, out := range shadowOutcomes() {
+		h.shadows[out] = c.meters.shadow.With(family, string(out))
 	}
 	h.near = h.far
 	if c.near != nil {

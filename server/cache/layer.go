@@ -20,8 +20,11 @@ type driver interface {
 	get(ctx context.Context, key string) ([]byte, error)                        // or errMiss
 	set(ctx context.Context, key string, value []byte, ttl time.Duration) error // ttl > 0
 	add(ctx context.Context, key string, value []byte, ttl time.Duration) error // or errExists
-	delete(ctx context.Context, key string) error                               // nil if it wasn't there
-	check(ctx context.Context) error                                            // all servers
+	// swap puts value in the place of one that begins with head, at once for all
+	// who look; errExists if there is another, or none.
+	swap(ctx context.Context, key string, head, value []byte, ttl time.Duration) error
+	delete(ctx context.Context, key string) error // nil if it wasn't there
+	check(ctx context.Context) error              // all servers
 	close() error
 }
 
@@ -79,6 +82,15 @@ func (l *layer) set(ctx context.Context, key string, value []byte, ttl time.Dura
 
 func (l *layer) add(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	return l.guarded(ctx, opAdd, key, func(ctx context.Context) error { return l.driver.add(ctx, key, value, ttl) })
+}
+
+// swap is set for who knows what is there.
+func (l *layer) swap(ctx context.Context, key string, head, value []byte, ttl time.Duration) error {
+	if len(key)+len(value) > l.driver.limit() {
+		l.meters.tooLarge.Inc()
+		return errTooLarge
+	}
+	return l.guarded(ctx, opSwap, key, func(ctx context.Context) error { return l.driver.swap(ctx, key, head, value, ttl) })
 }
 
 // delete tries even a server that is being left alone: a copy that should be gone

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -123,6 +124,24 @@ func (m *memcached) set(_ context.Context, key string, value []byte, ttl time.Du
 func (m *memcached) add(_ context.Context, key string, value []byte, ttl time.Duration) error {
 	err := m.client(key).Add(item(key, value, ttl))
 	if errors.Is(err, memcache.ErrNotStored) {
+		return errExists
+	}
+	return err
+}
+
+// swap is two calls of one operation each: the compare is memcached's, by the
+// number that it gave the value that was read.
+func (m *memcached) swap(_ context.Context, key string, head, value []byte, ttl time.Duration) error {
+	it, err := m.client(key).Get(safeKey(key))
+	if errors.Is(err, memcache.ErrCacheMiss) || err == nil && !bytes.HasPrefix(it.Value, head) {
+		return errExists
+	}
+	if err != nil {
+		return err
+	}
+	it.Value, it.Flags, it.Expiration = value, 0, item(key, nil, ttl).Expiration
+	err = m.client(key).CompareAndSwap(it)
+	if errors.Is(err, memcache.ErrCASConflict) || errors.Is(err, memcache.ErrNotStored) || errors.Is(err, memcache.ErrCacheMiss) {
 		return errExists
 	}
 	return err

@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -58,6 +59,21 @@ func (m *memory) set(_ context.Context, key string, value []byte, ttl time.Durat
 
 func (m *memory) add(_ context.Context, key string, value []byte, ttl time.Duration) error {
 	if _, ok := m.values.SetIfAbsent(key, kept{value, ttl}); !ok {
+		return errExists
+	}
+	return nil
+}
+
+func (m *memory) swap(_ context.Context, key string, head, value []byte, ttl time.Duration) error {
+	swapped := false
+	m.values.ComputeIfPresent(key, func(old kept) (kept, otter.ComputeOp) {
+		if !bytes.HasPrefix(old.value, head) {
+			return old, otter.CancelOp
+		}
+		swapped = true
+		return kept{value, ttl}, otter.WriteOp
+	})
+	if !swapped {
 		return errExists
 	}
 	return nil

@@ -16,6 +16,7 @@ const (
 	opGet    operation = "get"
 	opSet    operation = "set"
 	opAdd    operation = "add"
+	opSwap   operation = "swap"
 	opDelete operation = "delete"
 	opCheck  operation = "check"
 )
@@ -38,6 +39,7 @@ func outcomes() map[operation][]outcome {
 		opGet:    {found, missed, timedOut, canceled, failed},
 		opSet:    {done, timedOut, canceled, failed},
 		opAdd:    {done, exists, timedOut, canceled, failed},
+		opSwap:   {done, exists, timedOut, canceled, failed},
 		opDelete: {done, timedOut, canceled, failed},
 		opCheck:  {done, timedOut, canceled, failed},
 	}
@@ -70,13 +72,16 @@ type meters struct {
 	waits      *metrics.CounterVec
 	skipped    *metrics.CounterVec
 	notStored  *metrics.CounterVec
+	leases     *metrics.CounterVec
+	shadow     *metrics.CounterVec
+	saved      *metrics.CounterVec
 }
 
 func newMeters(reg *metrics.Registry) *meters {
 	return &meters{
 		requests: reg.Counter(metrics.Desc{
 			Name:   "addons_cache_requests_total",
-			Help:   "Values asked for, by family (cache), by the backend that answered (memory is the in-process layer too) and by result; error means that the backend could not be asked.",
+			Help:   "Values asked for, by family (cache), by the backend that answered (memory is the in-process layer too) and by result: hit, negative (an empty result that is remembered), revalidated (past its time, renewed in the background), stale (past its time, the load being unavailable), miss, error (the backend could not be asked).",
 			Labels: []metrics.Label{metrics.L("cache"), metrics.L("backend"), metrics.L("result")},
 		}),
 		operations: reg.Histogram(metrics.Desc{
@@ -103,18 +108,35 @@ func newMeters(reg *metrics.Registry) *meters {
 			Help:   "Values that were not kept because they were too large for the backend or could not be encoded.",
 			Labels: []metrics.Label{metrics.L("backend"), metrics.L("reason")},
 		}),
+		shadow: reg.Counter(metrics.Desc{
+			Name:   "addons_cache_shadow_total",
+			Help:   "Hits that were compared with a load of their own (the share of the cache URL's shadow), by family: match, mismatch (a stale read), changed (the copy was renewed or invalidated meanwhile), error (the load failed).",
+			Labels: []metrics.Label{metrics.L("cache"), metrics.L("outcome")},
+		}),
+		saved: reg.Counter(metrics.Desc{
+			Name:   "addons_cache_saved_seconds_total",
+			Help:   "Time of the database that copies saved: for each one that answered, what the queries of its fill had taken.",
+			Labels: []metrics.Label{metrics.L("cache")},
+		}),
+		leases: reg.Counter(metrics.Desc{
+			Name:   "addons_cache_leases_total",
+			Help:   "Leases on the fill of a key, by family: taken (this process loads), waited (another process's fill was used), lost (invalidated, evicted or taken over during the load, so not kept), none (the backend could not be asked).",
+			Labels: []metrics.Label{metrics.L("cache"), metrics.L("outcome")},
+		}),
 	}
 }
 
 // results are one family's counters at one backend.
-type results struct{ hit, miss, stale, err *metrics.Counter }
+type results struct{ hit, negative, revalidated, miss, stale, err *metrics.Counter }
 
 func (m *meters) results(family, backend string) results {
 	return results{
-		hit:   m.requests.With(family, backend, "hit"),
-		miss:  m.requests.With(family, backend, "miss"),
-		stale: m.requests.With(family, backend, "stale"),
-		err:   m.requests.With(family, backend, "error"),
+		hit:         m.requests.With(family, backend, "hit"),
+		negative:    m.requests.With(family, backend, "negative"),
+		revalidated: m.requests.With(family, backend, "revalidated"),
+		miss:        m.requests.With(family, backend, "miss"),
+		stale:       m.requests.With(family, backend, "stale"),
+		err:         m.requests.With(family, backend, "error"),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,12 +22,31 @@ type options struct {
 	near      int
 	nearTTL   time.Duration
 	namespace string
+	build     string
+	shadow    float64
+}
+
+// Option is one that no URL has.
+type Option func(*options)
+
+// Build puts an id of the build before every key, after the namespace, so that a
+// deploy starts with nothing: no build reads what another one computed, and both can
+// run side by side.
+func Build(id string) Option { return func(o *options) { o.build = id } }
+
+// process names this process and its build.
+func (o options) process() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "this host"
+	}
+	return strings.TrimSpace(fmt.Sprintf("%s, process %d %s", host, os.Getpid(), o.build))
 }
 
 // known lists the schemes with their parameters.
 func known() map[string][]string {
-	remote := []string{"namespace", "near", "near_ttl", "timeout"}
-	return map[string][]string{"memory": {"namespace", "size"}, "memcache": remote, "redis": remote}
+	remote := []string{"namespace", "near", "near_ttl", "shadow", "timeout"}
+	return map[string][]string{"memory": {"namespace", "shadow", "size"}, "memcache": remote, "redis": remote}
 }
 
 // parse reads the URL by hand: net/url refuses several hosts. Errors don't quote
@@ -63,6 +83,8 @@ func (o *options) parameter(name, value string) (err error) {
 	switch name {
 	case "namespace":
 		o.namespace = value
+	case "shadow":
+		o.shadow, err = share(value)
 	case "size":
 		o.size, err = bytesOf(value)
 	case "near":
@@ -73,6 +95,15 @@ func (o *options) parameter(name, value string) (err error) {
 		o.timeout, err = positive(value)
 	}
 	return err
+}
+
+// share reads a number from 0 to 1.
+func share(value string) (float64, error) {
+	n, err := strconv.ParseFloat(value, 64)
+	if err != nil || !(n >= 0 && n <= 1) {
+		return 0, fmt.Errorf("%q is no share: write a number from 0 to 1, such as 0.01", value)
+	}
+	return n, nil
 }
 
 func positive(value string) (time.Duration, error) {

@@ -54,6 +54,21 @@ func (r *redisServer) add(ctx context.Context, key string, value []byte, ttl tim
 	return err
 }
 
+// swapScript runs as one: Redis lets nobody in between.
+var swapScript = redis.NewScript(`
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+if #ARGV[1] > 0 and redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+return 1`)
+
+func (r *redisServer) swap(ctx context.Context, key string, head, value []byte, ttl time.Duration) error {
+	n, err := swapScript.Run(ctx, r.client, []string{key}, head, value, atLeastMilli(ttl).Milliseconds()).Int()
+	if err == nil && n == 0 {
+		return errExists
+	}
+	return err
+}
+
 // atLeastMilli rounds up to what Redis can tell from "for ever".
 func atLeastMilli(ttl time.Duration) time.Duration { return max(ttl, time.Millisecond) }
 

@@ -15,6 +15,8 @@ var (
 	ErrInvalid  = errors.New("invalid")
 	// ErrUnavailable: a backend that is needed for the answer is down; trying again later may help.
 	ErrUnavailable = errors.New("unavailable")
+	// ErrBehind: so much has changed that it is not known any more what.
+	ErrBehind = errors.New("further behind than changes are kept")
 )
 
 // Type is the kind of an add-on, in AMO API v5's words.

@@ -10,7 +10,7 @@ import (
 
 // URL returns the address of the engine: "MYSQL", "MEMCACHE", "REDIS", "AMQP",
 // "ELASTICSEARCH", "CARBON", "CARBON_PICKLE", "GRAPHITE", "PROMETHEUS", "ALERTMANAGER",
-// "PROMTOOL", "SYSTEMD", "CHROMIUM", "FIREFOX", "GANGLIA", "STATSD_EXPORTER" and "STATSD" (programs'
+// "PROMTOOL", "SYSTEMD", "CHROMIUM", "FIREFOX", "GANGLIA", "STATSD_EXPORTER", "MEMCACHED", "REDIS_SERVER" and "STATSD" (programs'
 // paths), "CLIENTS" (npm's modules). Where it was not started the test is skipped, and fails instead under
 // CI=true, so that no green run left it out.
 func URL(t testing.TB, engine string) string {

@@ -19,6 +19,7 @@ type Front struct {
 	frozen   bool
 	listener net.Listener // nil while down
 	conns    map[net.Conn]bool
+	watch    func() // nil: nobody looks
 }
 
 // NewFront returns a Front that is up until the test ends. behind is the engine's host:port.
@@ -84,6 +85,14 @@ func (f *Front) Thaw() {
 	f.thawed.Broadcast()
 }
 
+// Watch has watch called before each piece that passes is handed on, requests and
+// answers alike; nil ends it. What passes meanwhile on other connections is not held up.
+func (f *Front) Watch(watch func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.watch = watch
+}
+
 func (f *Front) serve(l net.Listener) {
 	for {
 		in, err := l.Accept()
@@ -121,19 +130,23 @@ func (f *Front) copy(to, from net.Conn) {
 		if err != nil {
 			return
 		}
-		f.wait()
+		if watch := f.wait(); watch != nil {
+			watch()
+		}
 		if _, err := to.Write(buf[:n]); err != nil {
 			return
 		}
 	}
 }
 
-func (f *Front) wait() {
+// wait waits for Thaw, and returns who watches.
+func (f *Front) wait() func() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for f.frozen {
 		f.thawed.Wait()
 	}
+	return f.watch
 }
 
 func (f *Front) remove(conns ...net.Conn) {

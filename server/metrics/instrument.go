@@ -72,6 +72,13 @@ func (c *Counter) Add(n int64) {
 	}
 }
 
+// AddTime counts seconds, for Prometheus alone.
+func (c *Counter) AddTime(d time.Duration) {
+	if On && d > 0 {
+		c.prom.Add(d.Seconds())
+	}
+}
+
 // Value is what Prometheus gets, for pages that show it.
 func (c *Counter) Value() float64 { return written(c.prom).GetCounter().GetValue() }
 

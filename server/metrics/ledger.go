@@ -18,6 +18,7 @@ type Ledger struct {
 	TraceID string // 32 lower-case hex digits
 
 	exemplar prometheus.Labels
+	whole    *Ledger // nil, or the one that this is a part of
 
 	mu    sync.Mutex
 	spans []Span
@@ -68,6 +69,7 @@ func (l *Ledger) Add(name string, d time.Duration) {
 	if l == nil {
 		return
 	}
+	l.whole.Add(name, d)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := slices.IndexFunc(l.spans, func(s Span) bool { return s.Name == name })
@@ -84,6 +86,7 @@ func (l *Ledger) work(span, name string, d time.Duration) {
 	if l == nil || name == "" {
 		return
 	}
+	l.whole.work(span, name, d)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := slices.IndexFunc(l.works, func(w Work) bool { return w.Name == name })

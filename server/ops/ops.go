@@ -1,5 +1,5 @@
 // Package ops is the operators' side of the site: /metrics, the state of each
-// backend, recent errors, profiles, and the way to dashboards and alerts. It is
+// backend, what the cache does and why, recent errors, profiles, and the way to dashboards and alerts. It is
 // served on the admin listener, which is never public.
 package ops
 
@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"addons/dashboards/console"
+	"addons/server/cache"
 	"addons/server/fault"
 	"addons/server/health"
 )
@@ -29,6 +30,7 @@ type Config struct {
 	Gatherer prometheus.Gatherer // of the site's own metrics
 	Health   *health.Checks
 	Faults   *fault.Recorder
+	Cache    *cache.Cache
 	Version  health.Version
 	Ready    func() bool // false while the server is going down
 	// Parts are handlers with pages of their own, such as dashboards, each at its Path.
@@ -57,7 +59,7 @@ type handler struct {
 // parts to show on theirs.
 func Navigation(parts ...console.Link) []console.Link {
 	nav := append([]console.Link{{Name: "Start", Path: "/"}}, parts...)
-	return append(nav, console.Link{Name: "Health", Path: "/monitor"}, console.Link{Name: "Errors", Path: "/errors"})
+	return append(nav, console.Link{Name: "Cache", Path: "/cache"}, console.Link{Name: "Health", Path: "/monitor"}, console.Link{Name: "Errors", Path: "/errors"})
 }
 
 // New returns the operators' pages.
@@ -69,6 +71,8 @@ func New(c Config) http.Handler {
 	h := &handler{Config: c, console: console.New("/ops/", Navigation(links...)), templates: template.Must(template.New("").Funcs(template.FuncMap{
 		"since": func(t time.Time) string { return time.Since(t).Round(time.Second).String() + " ago" },
 		"at":    func(t time.Time) string { return t.Format(time.RFC3339) },
+		"round": func(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) },
+		"until": func(t time.Time) string { return time.Until(t).Round(time.Second).String() },
 	}).Parse(pages))}
 
 	mux := http.NewServeMux()
@@ -77,6 +81,9 @@ func New(c Config) http.Handler {
 	mux.HandleFunc("GET /monitor", h.monitor)
 	mux.HandleFunc("GET /monitor.json", h.monitorJSON)
 	mux.HandleFunc("GET /errors", h.errors)
+	mux.HandleFunc("GET /cache", h.cache)
+	mux.HandleFunc("GET /cache/report.json", h.cacheReport)
+	mux.HandleFunc("GET /cache/explain.json", h.cacheExplain)
 	mux.HandleFunc("GET /-/healthy", func(w http.ResponseWriter, _ *http.Request) { w.Write([]byte("healthy\n")) })
 	mux.HandleFunc("GET /-/ready", h.ready)
 	for _, a := range h.console.Files() {

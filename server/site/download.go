@@ -2,6 +2,7 @@ package site
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -36,12 +37,26 @@ type located struct {
 	Addon *catalog.Addon
 }
 
+// Empty makes nothing found a negative entry of the cache.
+func (l located) Empty() bool { return l.File == nil }
+
 // Download opens the package of a public add-on; catalog.ErrNotFound if there is none.
 func (s *Site) Download(ctx context.Context, fileID int64) (Download, error) {
 	l, err := cache.Fetch(ctx, s.Cache, fileFamily, strconv.FormatInt(fileID, 10), func(ctx context.Context) (located, error) {
 		f, a, err := s.DB.File(ctx, fileID)
-		return located{f, a}, err
+		if errors.Is(err, catalog.ErrNotFound) {
+			cache.UsesAny(ctx)
+			return located{}, nil
+		}
+		if err != nil {
+			return located{}, err
+		}
+		uses(ctx, a)
+		return located{f, a}, nil
 	})
+	if err == nil && l.File == nil {
+		err = catalog.ErrNotFound
+	}
 	if err != nil {
 		return Download{}, fmt.Errorf("file %d: %w", fileID, err)
 	}

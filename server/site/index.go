@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"addons/server/catalog"
 	"addons/server/search"
 	"addons/server/store"
 	"addons/server/task"
@@ -38,7 +37,8 @@ func (s *Site) tasks() {
 	}
 }
 
-// bringIndex makes the index and the cache agree with the database on one add-on.
+// bringIndex makes the index agree with the database on one add-on, and this process's
+// cache on all.
 func (s *Site) bringIndex(ctx context.Context, id int64) error {
 	addons, err := s.DB.Addons(ctx, []int64{id})
 	if err != nil {
@@ -49,12 +49,8 @@ func (s *Site) bringIndex(ctx context.Context, id int64) error {
 	} else {
 		err = s.Index.Delete(ctx, id)
 	}
-	var a *catalog.Addon
-	if len(addons) == 1 {
-		a = addons[0]
-	}
-	// The cache first forgets, whatever the index said: pages must not wait for it.
-	if err := errors.Join(err, s.forget(ctx, id, a)); err != nil {
+	// This process need not wait for its next look at what has changed.
+	if err := errors.Join(err, s.Cache.CatchUp(ctx, s.DB)); err != nil {
 		return fmt.Errorf("index add-on %d: %w", id, err)
 	}
 	return nil

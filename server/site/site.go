@@ -20,20 +20,21 @@ import (
 	"addons/server/search"
 	"addons/server/store"
 	"addons/server/task"
-	"addons/server/update"
 )
 
-// The families of what is remembered. A change is seen at once where the index
-// task runs against the same cache, and after the TTL in any case; a database
-// that is down is not seen for as long as Stale says.
+// The families of what is remembered. Each value notes the GUIDs of the add-ons that
+// it is made of (cache.Uses), so that a change of one is seen once the process has
+// heard of it: within cache.Behind, or with its index task where that runs. The sums that
+// the nightly task writes tell of no change: they are seen after TTL and Revalidate. A
+// database that is down is not seen for as long as Stale says.
 var (
-	addonFamily    = cache.Family{Name: "addon", TTL: 5 * time.Minute, Stale: 24 * time.Hour}
+	addonFamily    = cache.Family{Name: "addon", TTL: 5 * time.Minute, Negative: 30 * time.Second, Stale: 24 * time.Hour}
 	versionsFamily = cache.Family{Name: "versions", TTL: 5 * time.Minute, Stale: 24 * time.Hour}
 	ratingsFamily  = cache.Family{Name: "ratings", TTL: time.Minute, Stale: 24 * time.Hour}
-	listFamily     = cache.Family{Name: "list", TTL: time.Minute, Stale: 24 * time.Hour}
-	homeFamily     = cache.Family{Name: "home", TTL: time.Minute, Stale: 24 * time.Hour}
-	menuFamily     = cache.Family{Name: "menu", TTL: 10 * time.Minute, Stale: 24 * time.Hour}
-	fileFamily     = cache.Family{Name: "file", TTL: time.Minute, Stale: 24 * time.Hour}
+	listFamily     = cache.Family{Name: "list", TTL: time.Minute, Revalidate: time.Minute, Stale: 24 * time.Hour}
+	homeFamily     = cache.Family{Name: "home", TTL: time.Minute, Revalidate: time.Minute, Stale: 24 * time.Hour}
+	menuFamily     = cache.Family{Name: "menu", TTL: 10 * time.Minute, Revalidate: time.Minute, Negative: 30 * time.Second, Stale: 24 * time.Hour}
+	fileFamily     = cache.Family{Name: "file", TTL: time.Minute, Negative: 30 * time.Second, Stale: 24 * time.Hour}
 )
 
 // families lists them all, so that their series exist from the start.
@@ -87,6 +88,9 @@ type found struct {
 	Hidden catalog.Status // why it may not be shown, "" if there is none
 }
 
+// Empty makes nothing found a negative entry of the cache.
+func (f found) Empty() bool { return f.Addon == nil && f.Hidden == "" }
+
 // Addon returns the public add-on of an id, slug or GUID; else catalog.ErrNotFound,
 // as *Hidden if there is one that is not public.
 func (s *Site) Addon(ctx context.Context, ref string) (*catalog.Addon, error) {
@@ -95,8 +99,12 @@ func (s *Site) Addon(ctx context.Context, ref string) (*catalog.Addon, error) {
 	}
 	f, err := cache.Fetch(ctx, s.Cache, addonFamily, ref, func(ctx context.Context) (found, error) {
 		a, err := s.DB.Addon(ctx, ref)
+		if err == nil {
+			uses(ctx, a)
+		}
 		switch {
 		case errors.Is(err, catalog.ErrNotFound), err == nil && a.Status == catalog.Deleted:
+			cache.UsesAny(ctx)
 			return found{}, nil
 		case err == nil && !shown(a):
 			return found{Hidden: a.Status}, nil
@@ -135,6 +143,7 @@ func (s *Site) Versions(ctx context.Context, ref string, limit, offset int) (*ca
 	}
 	key := fmt.Sprintf("%d/%d/%d", a.ID, limit, offset)
 	h, err := cache.Fetch(ctx, s.Cache, versionsFamily, key, func(ctx context.Context) (history, error) {
+		uses(ctx, a)
 		versions, total, err := s.DB.Versions(ctx, a.ID, limit, offset)
 		return history{versions, total}, err
 	})
@@ -164,14 +173,15 @@ type opinions struct {
 }
 
 // Ratings returns a page of an add-on's ratings, newest first.
-func (s *Site) Ratings(ctx context.Context, addonID int64, limit, offset int) ([]catalog.Rating, int, error) {
-	key := fmt.Sprintf("%d/%d/%d", addonID, limit, offset)
+func (s *Site) Ratings(ctx context.Context, a *catalog.Addon, limit, offset int) ([]catalog.Rating, int, error) {
+	key := fmt.Sprintf("%d/%d/%d", a.ID, limit, offset)
 	o, err := cache.Fetch(ctx, s.Cache, ratingsFamily, key, func(ctx context.Context) (opinions, error) {
-		ratings, total, err := s.DB.Ratings(ctx, addonID, limit, offset)
+		uses(ctx, a)
+		ratings, total, err := s.DB.Ratings(ctx, a.ID, limit, offset)
 		return opinions{ratings, total}, err
 	})
 	if err != nil {
-		return nil, 0, fmt.Errorf("ratings of add-on %d: %w", addonID, err)
+		return nil, 0, fmt.Errorf("ratings of %q: %w", a.Slug, err)
 	}
 	return o.Ratings, o.Total, nil
 }
@@ -184,6 +194,7 @@ func (s *Site) Categories(ctx context.Context) ([]catalog.Category, error) {
 // Tags returns the tags that most add-ons carry.
 func (s *Site) Tags(ctx context.Context, limit int) ([]catalog.Tag, error) {
 	all, err := cache.Fetch(ctx, s.Cache, menuFamily, "tags/"+strconv.Itoa(limit), func(ctx context.Context) ([]catalog.Tag, error) {
+		cache.UsesAny(ctx)
 		return s.DB.Tags(ctx, limit)
 	})
 	if err != nil {
@@ -194,7 +205,10 @@ func (s *Site) Tags(ctx context.Context, limit int) ([]catalog.Tag, error) {
 
 // Counts says how many public add-ons of each type there are.
 func (s *Site) Counts(ctx context.Context) (map[catalog.Type]int, error) {
-	counts, err := cache.Fetch(ctx, s.Cache, menuFamily, "counts", s.DB.Counts)
+	counts, err := cache.Fetch(ctx, s.Cache, menuFamily, "counts", func(ctx context.Context) (map[catalog.Type]int, error) {
+		cache.UsesAny(ctx)
+		return s.DB.Counts(ctx)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("counts: %w", err)
 	}
@@ -222,6 +236,7 @@ func (s *Site) Browse(ctx context.Context, b store.Browse) (Page, error) {
 }
 
 func (s *Site) list(ctx context.Context, b store.Browse) (Page, error) {
+	cache.UsesAny(ctx)
 	total, err := s.total(ctx, b)
 	if err != nil {
 		return Page{}, err
@@ -231,6 +246,7 @@ func (s *Site) list(ctx context.Context, b store.Browse) (Page, error) {
 		return Page{}, err
 	}
 	addons, err := s.DB.Addons(ctx, ids)
+	uses(ctx, addons...)
 	return Page{addons, total.Addons}, err
 }
 
@@ -238,7 +254,10 @@ func (s *Site) list(ctx context.Context, b store.Browse) (Page, error) {
 // the store has to count (store.BrowseTotal) takes longer than a page.
 func (s *Site) total(ctx context.Context, b store.Browse) (store.Total, error) {
 	key := fmt.Sprintf("total/%q %q %q %q %q %t %q", b.Type, b.Category, b.App, b.Tag, b.Author, b.Promoted, b.Text)
-	return cache.Fetch(ctx, s.Cache, menuFamily, key, func(ctx context.Context) (store.Total, error) { return s.DB.BrowseTotal(ctx, b) })
+	return cache.Fetch(ctx, s.Cache, menuFamily, key, func(ctx context.Context) (store.Total, error) {
+		cache.UsesAny(ctx)
+		return s.DB.BrowseTotal(ctx, b)
+	})
 }
 
 // Home is what the front page shows; no add-on is in two of its lists.
@@ -266,6 +285,7 @@ func (s *Site) Home(ctx context.Context, app string) (Home, error) {
 }
 
 func (s *Site) home(ctx context.Context, app string) (Home, error) {
+	cache.UsesAny(ctx)
 	var h Home
 	total, err := s.total(ctx, store.Browse{App: app})
 	if err != nil {
@@ -303,6 +323,7 @@ func (s *Site) home(ctx context.Context, app string) (Home, error) {
 	if err != nil {
 		return Home{}, err
 	}
+	uses(ctx, addons...)
 	for _, a := range trimmed(addons) {
 		to := shelves[on[a.ID]].into
 		*to = append(*to, a)
@@ -330,18 +351,12 @@ func trimmed(addons []*catalog.Addon) []*catalog.Addon {
 	return short
 }
 
-// forget drops what is remembered of an add-on, and the lists it may be in.
-func (s *Site) forget(ctx context.Context, id int64, a *catalog.Addon) error {
-	keys := []string{strconv.FormatInt(id, 10)}
-	if a != nil {
-		keys = append(keys, a.Slug, a.GUID)
+// uses notes that a value of the cache is made of the add-ons.
+func uses(ctx context.Context, addons ...*catalog.Addon) {
+	for _, a := range addons {
+		cache.Uses(ctx, a.GUID)
 	}
-	errs := []error{s.Cache.Invalidate(ctx, addonFamily, keys...)}
-	if a != nil {
-		errs = append(errs, s.Cache.Invalidate(ctx, update.Family(), update.Keys(a.GUID)...))
-	}
-	for _, f := range []cache.Family{versionsFamily, ratingsFamily, listFamily, homeFamily, menuFamily, fileFamily} {
-		errs = append(errs, s.Cache.InvalidateAll(ctx, f))
-	}
-	return errors.Join(errs...)
 }
+
+// Follow has the cache follow what processes commit, until ctx is done.
+func (s *Site) Follow(ctx context.Context) error { return s.Cache.Follow(ctx, s.DB) }

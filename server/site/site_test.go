@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -158,12 +159,15 @@ func TestWhatWasAskedIsNotAskedAgain(t *testing.T) {
 	p := open(t, "bleve::memory:")
 	saved := p.save(t, clock())
 	for name, ask := range map[string]func(context.Context) error{
-		"add-on":     func(ctx context.Context) error { _, err := p.Addon(ctx, "clock"); return err },
-		"no add-on":  func(ctx context.Context) error { _, err := p.Addon(ctx, "nothing"); return ignore(err) },
-		"home":       func(ctx context.Context) error { _, err := p.Home(ctx, "firefox"); return err },
-		"list":       func(ctx context.Context) error { _, err := p.Browse(ctx, store.Browse{Limit: 5}); return err },
-		"versions":   func(ctx context.Context) error { _, _, _, err := p.Versions(ctx, "clock", 5, 0); return err },
-		"ratings":    func(ctx context.Context) error { _, _, err := p.Ratings(ctx, saved.ID, 5, 0); return err },
+		"add-on":    func(ctx context.Context) error { _, err := p.Addon(ctx, "clock"); return err },
+		"no add-on": func(ctx context.Context) error { _, err := p.Addon(ctx, "nothing"); return ignore(err) },
+		"home":      func(ctx context.Context) error { _, err := p.Home(ctx, "firefox"); return err },
+		"list":      func(ctx context.Context) error { _, err := p.Browse(ctx, store.Browse{Limit: 5}); return err },
+		"versions":  func(ctx context.Context) error { _, _, _, err := p.Versions(ctx, "clock", 5, 0); return err },
+		"ratings": func(ctx context.Context) error {
+			_, _, err := p.Ratings(ctx, &catalog.Addon{ID: saved.ID, GUID: "clock@example.org"}, 5, 0)
+			return err
+		},
 		"categories": func(ctx context.Context) error { _, err := p.Categories(ctx); return err },
 		"tags":       func(ctx context.Context) error { _, err := p.Tags(ctx, 5); return err },
 		"counts":     func(ctx context.Context) error { _, err := p.Counts(ctx); return err },
@@ -174,6 +178,70 @@ func TestWhatWasAskedIsNotAskedAgain(t *testing.T) {
 		if n, err := queries(t.Context(), ask); n != 0 || err != nil {
 			t.Errorf("%s, asked again, made %d queries, %v", name, n, err)
 		}
+	}
+}
+
+func TestEveryCacheTellsWhatItsValuesAreMadeOf(t *testing.T) {
+	t.Parallel()
+	p := open(t, "bleve::memory:")
+	saved := p.save(t, clock())
+	ctx := t.Context()
+	a := must(p.Addon(ctx, "clock"))(t)
+	_, err := p.Addon(ctx, "nothing")
+	if !errors.Is(err, catalog.ErrNotFound) {
+		t.Fatal(err)
+	}
+	must(p.Home(ctx, "firefox"))(t)
+	must(p.Tags(ctx, 5))(t)
+	must(p.Counts(ctx))(t)
+	must(p.Download(ctx, a.Current.File.ID))(t)
+	if _, _, _, err := p.Versions(ctx, "clock", 5, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := p.Ratings(ctx, a, 5, 0); err != nil {
+		t.Fatal(err)
+	}
+	must(p.Browse(ctx, store.Browse{Limit: 5}))(t)
+	told := map[string]bool{}
+	for _, e := range p.Cache.Events() {
+		x := must(p.Cache.Explain(ctx, e.Cache+":"+e.Key))(t)
+		for _, c := range x.Copies {
+			if c.State == "none" {
+				continue
+			}
+			told[e.Cache] = true
+			single := slices.Contains([]string{"versions", "ratings", "file"}, e.Cache) || e.Cache == "addon" && e.Key != "nothing"
+			if single && (c.Any || !slices.Equal(c.Objects, []string{"clock@example.org"})) || !single && !c.Any {
+				t.Errorf("%s:%s is made of %v, any: %t", e.Cache, e.Key, c.Objects, c.Any)
+			}
+		}
+	}
+	for _, r := range p.Cache.Report() {
+		if !told[r.Cache] {
+			t.Errorf("nothing of %q was looked at, of add-on %d", r.Cache, saved.ID)
+		}
+	}
+}
+
+func TestAChangeOfOneAddOnLeavesWhatIsKnownOfAnother(t *testing.T) {
+	t.Parallel()
+	p := open(t, "bleve::memory:")
+	other := clock()
+	other.Addon.GUID, other.Addon.Slug = "other@example.org", "other"
+	p.save(t, clock())
+	p.save(t, other)
+	ctx := t.Context()
+	look := func(ctx context.Context) error {
+		_, _, _, err := p.Versions(ctx, "clock", 5, 0) // and the add-on before
+		return err
+	}
+	if err := look(ctx); err != nil {
+		t.Fatal(err)
+	}
+	other.Addon.Summary = catalog.Text{"en-US": "Another."}
+	p.save(t, other)
+	if n, err := queries(ctx, look); n != 0 || err != nil {
+		t.Errorf("after a change of another add-on %d queries, %v", n, err)
 	}
 }
 

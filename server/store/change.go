@@ -2,16 +2,14 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
+
+	"addons/server/catalog"
 )
 
 // changesKept is how many changes are remembered: a process that is further behind
 // reads everything anew.
 const changesKept = 100_000
-
-// ErrBehind: so much has changed that it is not known any more what.
-var ErrBehind = errors.New("further behind than changes are kept")
 
 // Clock returns the number of the last change of an add-on. Whoever reads it before
 // an add-on has seen all changes up to that number.
@@ -21,8 +19,8 @@ func (db *DB) Clock(ctx context.Context) (seq int64, err error) {
 }
 
 // Changes returns the ids of the add-ons that changed after a number, in the order
-// of the commits, one number each, without gaps, and at most limit. ErrBehind: the
-// first of them is not known any more.
+// of the commits, one number each, without gaps, and at most limit. catalog.ErrBehind:
+// the first of them is not known any more.
 func (db *DB) Changes(ctx context.Context, after int64, limit int) ([]string, error) {
 	expected := after
 	return list(ctx, db.reads(), qChanges, "SELECT seq, guid FROM changes WHERE seq > ? ORDER BY seq LIMIT ?",
@@ -32,7 +30,7 @@ func (db *DB) Changes(ctx context.Context, after int64, limit int) ([]string, er
 				return err
 			}
 			if expected++; seq != expected {
-				return fmt.Errorf("changes after %d: %w", after, ErrBehind)
+				return fmt.Errorf("changes after %d: %w", after, catalog.ErrBehind)
 			}
 			return nil
 		})
@@ -54,6 +52,19 @@ func (db *DB) ChangedAll(ctx context.Context) error {
 func (h handle) noteAll(ctx context.Context) error {
 	_, err := h.exec(ctx, qChange, "UPDATE change_clock SET seq = seq + ? WHERE id = 1", changesKept+1)
 	return err
+}
+
+// noteChanges notes that the add-ons changed, or that any may have if they are too many.
+func (h handle) noteChanges(ctx context.Context, changed []reference) error {
+	if len(changed) > followMax {
+		return h.noteAll(ctx)
+	}
+	for _, c := range changed {
+		if err := h.noteChange(ctx, c.guid); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // noteChange notes that the add-on changed, as the last thing in a transaction:

@@ -85,7 +85,53 @@ func changesMissNone(t *testing.T, db *store.DB) {
 	if _, err := db.Save(ctx, changing(writers*each)); err != nil {
 		t.Fatal(err)
 	}
-	if guids, err := db.Changes(ctx, writers*each, 7); !errors.Is(err, store.ErrBehind) {
+	if guids, err := db.Changes(ctx, writers*each, 7); !errors.Is(err, catalog.ErrBehind) {
 		t.Errorf("changes %v, %v, want ErrBehind", guids, err)
+	}
+}
+
+// renamedAuthor: what shows an author has changed when the author has, up to a number
+// of add-ons; beyond that anything may have.
+func renamedAuthor(t *testing.T, db *store.DB) {
+	ctx := t.Context()
+	save := func(n int, authors ...catalog.Author) (jobs []int64) {
+		t.Helper()
+		in := changing(n)
+		in.Addon.Authors = authors
+		in.Jobs = func(id int64) []store.Job { jobs = append(jobs, id); return nil }
+		if _, err := db.Save(ctx, in); err != nil {
+			t.Fatal(err)
+		}
+		return jobs
+	}
+	ann, bob := catalog.Author{Username: "ann", Name: "Ann"}, catalog.Author{Username: "bob", Name: "Bob"}
+	save(0, ann)
+	save(1, ann, bob)
+	save(2, bob)
+	before, err := db.Clock(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann.Name, bob.Name = "Anne", "Rob"
+	if jobs := save(1, ann, bob); len(jobs) != 3 {
+		t.Errorf("jobs of %v, want all three add-ons'", jobs)
+	}
+	guids, err := db.Changes(ctx, before, 10)
+	if want := []string{"c000@example.org", "c002@example.org", "c001@example.org"}; err != nil || !slices.Equal(guids, want) {
+		t.Errorf("changes %v, %v, want %v", guids, err, want)
+	}
+	const many = 110
+	for n := range many {
+		save(10+n, ann)
+	}
+	if before, err = db.Clock(ctx); err != nil {
+		t.Fatal(err)
+	}
+	ann.URL = "https://ann.example"
+	save(0, ann)
+	// Readers see that the clock went further than they are told of.
+	guids, err = db.Changes(ctx, before, 10)
+	if after, clockErr := db.Clock(ctx); err != nil || clockErr != nil || len(guids) != 0 || after < before+100_000 {
+		t.Errorf("changes %v, %v, clock %d → %d, %v of an author of %d add-ons", guids, err, before, after, clockErr, many)
 	}
 }

@@ -72,6 +72,7 @@ type saving struct {
 	jobs     func(int64) []Job
 	heldBack int
 	now      time.Time
+	renamed  []int64 // authors whose name or address was changed
 }
 
 // storedAddon is what the database has of an add-on before Save.
@@ -167,6 +168,7 @@ func (s *saving) changes(stored storedAddon) []string {
 
 // save writes what differs, in the transaction of h.
 func (s *saving) save(ctx context.Context, h handle) (Saved, error) {
+	s.renamed = nil
 	stored, err := s.look(ctx, h, h.d.forUpdate)
 	if err != nil {
 		return Saved{}, err
@@ -211,7 +213,8 @@ func (s *saving) save(ctx context.Context, h handle) (Saved, error) {
 }
 
 // finish writes what follows from the rest: sums, the current version, what the
-// update check reads, the tags' and the lists' counts, the jobs, and that it changed.
+// update check reads, the tags' and the lists' counts, and, for the add-on and those
+// that show what it changed, the jobs and that they changed.
 func (s *saving) finish(ctx context.Context, h handle, a *catalog.Addon, stored storedAddon, oldTags []string, oldLists map[totalKey]bool) error {
 	if err := s.saveSums(ctx, h, a.ID, stored); err != nil {
 		return err
@@ -233,12 +236,18 @@ func (s *saving) finish(ctx context.Context, h handle, a *catalog.Addon, stored 
 	if err := h.countTotals(ctx, oldLists, current.lists(a)); err != nil {
 		return err
 	}
+	others, err := h.addonsOf(ctx, s.renamed, a.ID)
+	if err != nil {
+		return err
+	}
 	if s.jobs != nil {
-		if err := h.push(ctx, s.now, s.jobs(a.ID)); err != nil {
-			return err
+		for _, changed := range append(others, reference{id: a.ID}) {
+			if err := h.push(ctx, s.now, s.jobs(changed.id)); err != nil {
+				return err
+			}
 		}
 	}
-	return h.noteChange(ctx, a.GUID)
+	return h.noteChanges(ctx, append(others, reference{a.ID, a.GUID}))
 }
 
 // saveCurrent writes which version is the current one and what depends on it.
@@ -296,13 +305,14 @@ func (s *saving) saveAddon(ctx context.Context, h handle, a *catalog.Addon, stor
 		return err
 	}
 	for _, part := range []func(context.Context, *catalog.Addon) error{
-		h.saveTexts, h.saveAuthors, h.saveCategories, h.saveTags, h.savePreviews,
+		h.saveTexts, h.saveCategories, h.saveTags, h.savePreviews,
 	} {
 		if err := part(ctx, a); err != nil {
 			return err
 		}
 	}
-	return nil
+	s.renamed, err = h.saveAuthors(ctx, a)
+	return err
 }
 
 // column is one column of addons and its new value.

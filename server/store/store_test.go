@@ -111,6 +111,7 @@ func testStore(t *testing.T, where func(testing.TB) string) {
 		"a canceled query says so, and the next one runs": canceled,
 		"what isn't there is not found":                   notFound,
 		"a reader of changes misses none":                 changesMissNone,
+		"an author's new name changes all their add-ons":  renamedAuthor,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open(t, where(t))) })
 	}

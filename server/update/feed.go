@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"addons/server/catalog"
 	"addons/server/metrics"
-	"addons/server/store"
 )
 
 const (
@@ -144,11 +144,11 @@ func (s *Service) follow(ctx context.Context) error {
 	if seq := s.feed.seq.Load(); !s.feed.runs() {
 		err = s.start(ctx, clock)
 	} else if clock < seq { // another database, or an old copy of it
-		err = store.ErrBehind
+		err = catalog.ErrBehind
 	} else if clock > seq {
 		err = s.take(ctx, seq, clock)
 	}
-	if errors.Is(err, store.ErrBehind) {
+	if errors.Is(err, catalog.ErrBehind) {
 		s.restart(clock)
 		err = nil
 	}
@@ -180,7 +180,7 @@ func (s *Service) start(ctx context.Context, clock int64) error {
 func (s *Service) changes(ctx context.Context, after int64) ([]string, error) {
 	guids, err := s.db.Changes(ctx, after, chunk)
 	if err == nil && len(guids) == 0 {
-		err = store.ErrBehind
+		err = catalog.ErrBehind
 	}
 	return guids, err
 }

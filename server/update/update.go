@@ -57,7 +57,7 @@ type Source interface {
 	Candidates(ctx context.Context, guid, app string) (known bool, versions []*catalog.Version, slug string, err error)
 	// Clock returns the number of the last change of an add-on, and Changes the ids of
 	// those after a number, in the order of their commits and without gaps;
-	// store.ErrBehind says that they are not known any more.
+	// catalog.ErrBehind says that they are not known any more.
 	Clock(ctx context.Context) (int64, error)
 	Changes(ctx context.Context, after int64, limit int) ([]string, error)
 	// GUIDs lists the ids after one, in their order, of all add-ons that may be known.
@@ -67,7 +67,7 @@ type Source interface {
 // Family is the cache family of the sheets: ten minutes, and a day more while the
 // database is down. Who changes an add-on invalidates Keys of it.
 func Family() cache.Family {
-	return cache.Family{Name: "update", TTL: 10 * time.Minute, Stale: 24 * time.Hour}
+	return cache.Family{Name: "update", TTL: 10 * time.Minute, Stale: 24 * time.Hour, Dated: true}
 }
 
 // Keys are those under which Family has what is known of an add-on.

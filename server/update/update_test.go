@@ -21,7 +21,6 @@ import (
 	"addons/server/cache"
 	"addons/server/catalog"
 	"addons/server/metrics"
-	"addons/server/store"
 	"addons/server/update"
 )
 
@@ -46,7 +45,7 @@ func (m *memory) Changes(_ context.Context, after int64, limit int) ([]string, e
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.err == nil && after < m.forgot {
-		return nil, store.ErrBehind
+		return nil, catalog.ErrBehind
 	}
 	return slices.Clone(m.changes[after:min(after+int64(limit), int64(len(m.changes)))]), m.err
 }

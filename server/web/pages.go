@@ -430,5 +430,5 @@ func (w *Web) ratingsOf(ctx context.Context, a *catalog.Addon, limit, offset int
 	if a.Ratings.Count == 0 {
 		return nil, 0, nil
 	}
-	return w.Site.Ratings(ctx, a.ID, limit, offset)
+	return w.Site.Ratings(ctx, a, limit, offset)
 }
