@@ -318,9 +318,7 @@ func TestARolloutFromTheCommandLineReachesTheRunningSite(t *testing.T) {
 		}
 		return string(out)
 	}
-	if !offered() {
-		t.Fatalf("%s %s is not offered", addon.GUID, addon.Current.Version)
-	}
+	eventually(t, "the add-on in the answers", offered)
 	rollout(addon.Slug, addon.Current.Version, "0")
 	eventually(t, "the halt in the answers", func() bool { return !offered() })
 	if list := rollout(); !strings.Contains(list, addon.Slug+" "+addon.Current.Version) || !strings.Contains(list, "  0 %") {

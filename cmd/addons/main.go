@@ -97,7 +97,7 @@ type siteFlags struct {
 	Country string         `help:"Header in which those proxies say a visitor's country, as CF-IPCountry. No address is looked up." name:"country-header" placeholder:"HEADER" env:"ADDONS_COUNTRY_HEADER"`
 	Known   []string       `help:"Countries that web vitals' ratings tell apart, as de,fr; others are \"other\"." name:"countries" placeholder:"CODE" env:"ADDONS_COUNTRIES"`
 	Debug   bool           `help:"Show at the foot of each page what it cost." env:"ADDONS_DEBUG"`
-	Drills  bool           `help:"Serve /__drill__/panic, which fails on purpose: to see that errors are counted, reported and alerted." env:"ADDONS_DRILLS"`
+	Drills  bool           `help:"Serve /__drill__/panic and /__drill__/queries, which fail on purpose: to see that it is counted, reported and alerted." env:"ADDONS_DRILLS"`
 }
 
 func (f siteFlags) apply(c *server.Config) {

@@ -177,7 +177,7 @@ func (h *Histogram) charge(ctx context.Context, d time.Duration) {
 	l := From(ctx)
 	l.Add(h.span, d)
 	if len(h.keys) > 0 {
-		l.work(h.keys[0], d)
+		l.work(h.span, h.keys[0], d)
 	}
 }
 

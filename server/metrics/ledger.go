@@ -81,12 +81,12 @@ func (l *Ledger) Add(name string, d time.Duration) {
 	l.spans[i].Total += d
 }
 
-// work adds one piece of work by its name.
-func (l *Ledger) work(name string, d time.Duration) {
+// work adds one piece of work of a span by its name.
+func (l *Ledger) work(span, name string, d time.Duration) {
 	if l == nil || name == "" {
 		return
 	}
-	l.whole.work(name, d)
+	l.whole.work(span, name, d)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i := slices.IndexFunc(l.works, func(w Work) bool { return w.Name == name })
@@ -94,7 +94,7 @@ func (l *Ledger) work(name string, d time.Duration) {
 		if len(l.works) == maxWorks {
 			return
 		}
-		l.works = append(l.works, Work{Name: name})
+		l.works = append(l.works, Work{Span: span, Name: name})
 		i = len(l.works) - 1
 	}
 	w := &l.works[i]
@@ -103,14 +103,17 @@ func (l *Ledger) work(name string, d time.Duration) {
 	w.Longest = max(w.Longest, d)
 }
 
-// Works returns the work so far, by name, in the order of first use.
-func (l *Ledger) Works() []Work {
+// Works returns the work so far of the spans, of all if none are named: by name, in
+// the order of first use.
+func (l *Ledger) Works(spans ...string) []Work {
 	if l == nil {
 		return nil
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Clone(l.works)
+	return slices.DeleteFunc(slices.Clone(l.works), func(w Work) bool {
+		return len(spans) > 0 && !slices.Contains(spans, w.Span)
+	})
 }
 
 // Spans returns a copy of what was spent, in the order of first use.

@@ -8,6 +8,7 @@ import (
 // Work is one kind of work within a request by its name in statsd, such as
 // db.sqlite.addon_by_slug.
 type Work struct {
+	Span           string // that it is a part of
 	Name           string
 	Count          int
 	Total, Longest time.Duration

@@ -250,8 +250,8 @@ func (s *Site) list(ctx context.Context, b store.Browse) (Page, error) {
 	return Page{addons, total.Addons}, err
 }
 
-// total is remembered for all pages and sorts of a list, and longer than these:
-// counting 15,000 add-ons takes ten times as long as finding 24 of them.
+// total is remembered for all pages and sorts of a list, and longer than these: what
+// the store has to count (store.BrowseTotal) takes longer than a page.
 func (s *Site) total(ctx context.Context, b store.Browse) (store.Total, error) {
 	key := fmt.Sprintf("total/%q %q %q %q %q %t %q", b.Type, b.Category, b.App, b.Tag, b.Author, b.Promoted, b.Text)
 	return cache.Fetch(ctx, s.Cache, menuFamily, key, func(ctx context.Context) (store.Total, error) {
@@ -287,8 +287,11 @@ func (s *Site) Home(ctx context.Context, app string) (Home, error) {
 func (s *Site) home(ctx context.Context, app string) (Home, error) {
 	cache.UsesAny(ctx)
 	var h Home
-	shown := map[int64]bool{}
-	for _, list := range []struct {
+	total, err := s.total(ctx, store.Browse{App: app})
+	if err != nil {
+		return Home{}, err
+	}
+	shelves := []struct {
 		into *[]*catalog.Addon
 		of   store.Browse
 	}{
@@ -297,30 +300,34 @@ func (s *Site) home(ctx context.Context, app string) (Home, error) {
 		{&h.Rising, store.Browse{Type: string(catalog.Extension), Sort: "hotness"}},
 		{&h.New, store.Browse{Type: string(catalog.Extension), Sort: "created"}},
 		{&h.Themes, store.Browse{Type: string(catalog.Theme), Sort: "users"}},
-	} {
-		// As many more as the lists before may have taken.
-		list.of.App, list.of.Limit = app, 4*shelf
-		total, err := s.total(ctx, list.of)
-		if err != nil {
-			return Home{}, err
-		}
-		ids, err := s.DB.BrowsePage(ctx, list.of, total)
-		if err != nil {
-			return Home{}, err
-		}
-		ids = slices.DeleteFunc(ids, func(id int64) bool { return shown[id] })
-		ids = ids[:min(len(ids), shelf)]
-		for _, id := range ids {
-			shown[id] = true
-		}
-		addons, err := s.DB.Addons(ctx, ids)
-		if err != nil {
-			return Home{}, err
-		}
-		uses(ctx, addons...)
-		*list.into = trimmed(addons)
 	}
-	var err error
+	var all []int64
+	on := map[int64]int{} // which shelf
+	for i, list := range shelves {
+		if total.Of(catalog.Type(list.of.Type)) == 0 {
+			continue
+		}
+		// As many more as the lists before may have taken.
+		list.of.App, list.of.Limit = app, (i+1)*shelf
+		ids, err := s.DB.BrowseType(ctx, list.of)
+		if err != nil {
+			return Home{}, err
+		}
+		ids = slices.DeleteFunc(ids, func(id int64) bool { _, taken := on[id]; return taken })
+		for _, id := range ids[:min(len(ids), shelf)] {
+			on[id] = i
+			all = append(all, id)
+		}
+	}
+	addons, err := s.DB.Addons(ctx, all)
+	if err != nil {
+		return Home{}, err
+	}
+	uses(ctx, addons...)
+	for _, a := range trimmed(addons) {
+		to := shelves[on[a.ID]].into
+		*to = append(*to, a)
+	}
 	h.Counts, err = s.DB.Counts(ctx)
 	return h, err
 }

@@ -32,7 +32,7 @@ func (db *DB) Addon(ctx context.Context, ref string) (*catalog.Addon, error) {
 }
 
 // Addons returns the add-ons in the order of ids, leaving out those that there
-// aren't. Ten queries, for one as for 500.
+// aren't. Eight queries, for one as for 500.
 func (db *DB) Addons(ctx context.Context, ids []int64) ([]*catalog.Addon, error) {
 	byID := make(map[int64]*catalog.Addon, len(ids))
 	for chunk := range slices.Chunk(ids, listMax) {
@@ -63,7 +63,7 @@ func (db *DB) IDs(ctx context.Context, after int64, limit int) ([]int64, error) 
 // Counts returns how many add-ons of each type are public and listed.
 func (db *DB) Counts(ctx context.Context) (map[catalog.Type]int, error) {
 	counts := map[catalog.Type]int{}
-	err := db.reads().rows(ctx, qAddonCounts, "SELECT type, COUNT(*) FROM addons WHERE listed = 1 GROUP BY type", nil, func(r row) error {
+	err := db.reads().rows(ctx, qAddonCounts, "SELECT type, addons FROM list_totals WHERE app = '' AND category = '' AND tag = '' AND addons > 0", nil, func(r row) error {
 		var kind catalog.Type
 		var n int
 		err := r.Scan(&kind, &n)
@@ -73,56 +73,79 @@ func (db *DB) Counts(ctx context.Context) (map[catalog.Type]int, error) {
 	return counts, err
 }
 
-// addonBatch is add-ons that are being read: what each query of the batch brings
-// is put where it belongs by the add-on's id.
-type addonBatch struct {
-	handle
-	all     []*catalog.Addon
-	byID    map[int64]*catalog.Addon
-	current map[int64]*catalog.Addon // by the current version's id
-	ids     []any
-}
-
 // addonsWhere reads whole add-ons: one query for each kind of part.
 func (h handle) addonsWhere(ctx context.Context, q query, where string, args []any) ([]*catalog.Addon, error) {
-	b := &addonBatch{handle: h, byID: map[int64]*catalog.Addon{}, current: map[int64]*catalog.Addon{}}
-	if err := b.read(ctx, q, where, args); err != nil || len(b.all) == 0 {
+	all, err := list(ctx, h, q, "SELECT "+addonColumns+" FROM addons a WHERE "+where, args, func(r row, to **catalog.Addon) error {
+		a := &catalog.Addon{}
+		*to = a
+		return r.Scan(&a.ID, &a.GUID, &a.Slug, &a.Type, &a.Status, &a.DefaultLocale, &a.TargetLocale,
+			&a.ContributionsURL, &a.Icon, fromJSON(&a.Promoted), &a.AverageDailyUsers, &a.WeeklyDownloads, &a.Hotness,
+			&a.Ratings.Average, &a.Ratings.Bayesian, &a.Ratings.Count, &a.Ratings.TextCount, fromJSON(&a.Ratings.Grouped),
+			&a.Experimental, &a.RequiresPayment, &a.HasEULA, &a.HasPrivacyPolicy, fromSeconds(&a.Created), fromSeconds(&a.LastUpdated))
+	})
+	if err != nil {
 		return nil, err
 	}
-	for _, part := range []func(context.Context) error{
-		b.texts, b.authors, b.categories, b.tags, b.previews, b.versions,
-	} {
-		if err := part(ctx); err != nil {
-			return nil, err
-		}
-	}
-	return b.all, nil
+	return all, attach(ctx, h, all, addonParts()...)
 }
 
 const addonColumns = `a.id, a.guid, a.slug, a.type, a.status, a.default_locale, a.target_locale,
 	a.contributions_url, a.icon, a.promoted, a.users, a.downloads, a.hotness,
 	a.rating_average, a.rating_bayesian, a.rating_count, a.rating_texts, a.rating_grouped,
-	a.experimental, a.requires_payment, a.has_eula, a.has_privacy_policy, a.created, a.updated, a.current_version`
+	a.experimental, a.requires_payment, a.has_eula, a.has_privacy_policy, a.created, a.updated`
 
-func (b *addonBatch) read(ctx context.Context, q query, where string, args []any) error {
-	return b.rows(ctx, q, "SELECT "+addonColumns+" FROM addons a WHERE "+where, args, func(r row) error {
-		var a catalog.Addon
-		var current int64
-		err := r.Scan(&a.ID, &a.GUID, &a.Slug, &a.Type, &a.Status, &a.DefaultLocale, &a.TargetLocale,
-			&a.ContributionsURL, &a.Icon, fromJSON(&a.Promoted), &a.AverageDailyUsers, &a.WeeklyDownloads, &a.Hotness,
-			&a.Ratings.Average, &a.Ratings.Bayesian, &a.Ratings.Count, &a.Ratings.TextCount, fromJSON(&a.Ratings.Grouped),
-			&a.Experimental, &a.RequiresPayment, &a.HasEULA, &a.HasPrivacyPolicy, fromSeconds(&a.Created), fromSeconds(&a.LastUpdated), &current)
-		if err != nil {
-			return err
-		}
-		b.all = append(b.all, &a)
-		b.byID[a.ID] = &a
-		b.ids = append(b.ids, a.ID)
-		if current != 0 {
-			b.current[current] = &a
-		}
-		return nil
-	})
+// addonText is a row of addon_texts.
+type addonText struct{ field, locale, text string }
+
+// inCategory is a row of addon_categories.
+type inCategory struct{ app, slug string }
+
+func addonID(a *catalog.Addon) int64 { return a.ID }
+
+// addonParts are what an add-on is made of besides its own row.
+func addonParts() []loader[*catalog.Addon] {
+	return []loader[*catalog.Addon]{
+		relation[*catalog.Addon, addonText]{
+			qAddonTexts, "SELECT addon_id, field, locale, text FROM addon_texts WHERE addon_id IN %s", addonID,
+			func(t *addonText) into { return into{&t.field, &t.locale, &t.text} },
+			giveText,
+		},
+		relation[*catalog.Addon, catalog.Author]{
+			qAddonAuthors, `SELECT x.addon_id, p.id, p.name, p.username, p.url FROM addon_authors x JOIN authors p ON p.id = x.author_id
+				WHERE x.addon_id IN %s ORDER BY x.addon_id, x.place`, addonID,
+			func(p *catalog.Author) into { return into{&p.ID, &p.Name, &p.Username, &p.URL} },
+			func(a *catalog.Addon, p catalog.Author) { a.Authors = append(a.Authors, p) },
+		},
+		relation[*catalog.Addon, inCategory]{
+			qAddonCategories, "SELECT addon_id, app, slug FROM addon_categories WHERE addon_id IN %s ORDER BY addon_id, place", addonID,
+			func(c *inCategory) into { return into{&c.app, &c.slug} },
+			giveCategory,
+		},
+		relation[*catalog.Addon, string]{
+			qAddonTags, `SELECT x.addon_id, t.name FROM addon_tags x JOIN tags t ON t.id = x.tag_id
+				WHERE x.addon_id IN %s ORDER BY x.addon_id, x.place`, addonID,
+			func(name *string) into { return into{name} },
+			func(a *catalog.Addon, name string) { a.Tags = append(a.Tags, name) },
+		},
+		relation[*catalog.Addon, catalog.Preview]{
+			qAddonPreviews, `SELECT addon_id, id, position, caption, image, width, height FROM previews
+				WHERE addon_id IN %s ORDER BY addon_id, place`, addonID,
+			func(p *catalog.Preview) into {
+				return into{&p.ID, &p.Position, fromJSON(&p.Caption), &p.Image, &p.Width, &p.Height}
+			},
+			func(a *catalog.Addon, p catalog.Preview) { a.Previews = append(a.Previews, p) },
+		},
+		relation[*catalog.Addon, versionRow]{
+			qVersions, "SELECT a.id, " + versionColumns + ` FROM addons a JOIN versions v ON v.id = a.current_version
+				JOIN files f ON f.version_id = v.id JOIN licenses l ON l.id = v.license_id WHERE a.id IN %s`, addonID,
+			versionInto,
+			func(a *catalog.Addon, v versionRow) { a.Current = v.version() },
+		},
+		through[*catalog.Addon, *catalog.Version]{
+			func(a *catalog.Addon) (*catalog.Version, bool) { return a.Current, a.Current != nil },
+			versionParts(),
+		},
+	}
 }
 
 // textFields are the fields of addon_texts and where they are in an add-on.
@@ -138,93 +161,20 @@ func textFields(a *catalog.Addon) map[string]*catalog.Text {
 	}
 }
 
-func (b *addonBatch) texts(ctx context.Context) error {
-	return b.rows(ctx, qAddonTexts, "SELECT addon_id, field, locale, text FROM addon_texts WHERE addon_id IN "+in(len(b.ids)), b.ids, func(r row) error {
-		var id int64
-		var field, locale, text string
-		if err := r.Scan(&id, &field, &locale, &text); err != nil {
-			return err
-		}
-		to, ok := textFields(b.byID[id])[field]
-		if !ok {
-			return nil // a field of a later release
-		}
-		if *to == nil {
-			*to = catalog.Text{}
-		}
-		(*to)[locale] = text
-		return nil
-	})
-}
-
-func (b *addonBatch) authors(ctx context.Context) error {
-	return b.rows(ctx, qAddonAuthors, `SELECT x.addon_id, p.id, p.name, p.username, p.url
-		FROM addon_authors x JOIN authors p ON p.id = x.author_id
-		WHERE x.addon_id IN `+in(len(b.ids))+" ORDER BY x.addon_id, x.place", b.ids, func(r row) error {
-		var id int64
-		var p catalog.Author
-		err := r.Scan(&id, &p.ID, &p.Name, &p.Username, &p.URL)
-		if err == nil {
-			b.byID[id].Authors = append(b.byID[id].Authors, p)
-		}
-		return err
-	})
-}
-
-func (b *addonBatch) categories(ctx context.Context) error {
-	return b.rows(ctx, qAddonCategories, "SELECT addon_id, app, slug FROM addon_categories WHERE addon_id IN "+in(len(b.ids))+
-		" ORDER BY addon_id, place", b.ids, func(r row) error {
-		var id int64
-		var app, slug string
-		if err := r.Scan(&id, &app, &slug); err != nil {
-			return err
-		}
-		a := b.byID[id]
-		if a.Categories == nil {
-			a.Categories = map[string][]string{}
-		}
-		a.Categories[app] = append(a.Categories[app], slug)
-		return nil
-	})
-}
-
-func (b *addonBatch) tags(ctx context.Context) error {
-	return b.rows(ctx, qAddonTags, `SELECT x.addon_id, t.name FROM addon_tags x JOIN tags t ON t.id = x.tag_id
-		WHERE x.addon_id IN `+in(len(b.ids))+" ORDER BY x.addon_id, x.place", b.ids, func(r row) error {
-		var id int64
-		var name string
-		err := r.Scan(&id, &name)
-		if err == nil {
-			b.byID[id].Tags = append(b.byID[id].Tags, name)
-		}
-		return err
-	})
-}
-
-func (b *addonBatch) previews(ctx context.Context) error {
-	return b.rows(ctx, qAddonPreviews, `SELECT addon_id, id, position, caption, image, width, height FROM previews
-		WHERE addon_id IN `+in(len(b.ids))+" ORDER BY addon_id, place", b.ids, func(r row) error {
-		var id int64
-		var p catalog.Preview
-		err := r.Scan(&id, &p.ID, &p.Position, fromJSON(&p.Caption), &p.Image, &p.Width, &p.Height)
-		if err == nil {
-			b.byID[id].Previews = append(b.byID[id].Previews, p)
-		}
-		return err
-	})
-}
-
-func (b *addonBatch) versions(ctx context.Context) error {
-	if len(b.current) == 0 {
-		return nil
+func giveText(a *catalog.Addon, t addonText) {
+	to, ok := textFields(a)[t.field]
+	if !ok {
+		return // a field of a later release
 	}
-	ids := make([]any, 0, len(b.current))
-	for id := range b.current {
-		ids = append(ids, id)
+	if *to == nil {
+		*to = catalog.Text{}
 	}
-	versions, err := b.versionsWhere(ctx, qVersions, "v.id IN "+in(len(ids)), ids)
-	for _, v := range versions {
-		b.current[v.ID].Current = v
+	(*to)[t.locale] = t.text
+}
+
+func giveCategory(a *catalog.Addon, c inCategory) {
+	if a.Categories == nil {
+		a.Categories = map[string][]string{}
 	}
-	return err
+	a.Categories[c.app] = append(a.Categories[c.app], c.slug)
 }

@@ -15,7 +15,7 @@ const aggregateChunk = 500
 const hotnessFloor = 100
 
 // Aggregate counts anew, as of the end of day (UTC), the ratings, downloads of the
-// last seven days and hotness of every add-on, and the add-ons of every tag. It
+// last seven days and hotness of every add-on, and the add-ons of every tag and list. It
 // returns how many rows changed; a second run changes none. Hotness is how much the
 // week was above the mean of the three before: 1 is twice as many.
 func (db *DB) Aggregate(ctx context.Context, day time.Time) (rows int, err error) {
@@ -42,6 +42,10 @@ func (db *DB) Aggregate(ctx context.Context, day time.Time) (rows int, err error
 	changed, err := db.aggregateTags(ctx)
 	if err != nil {
 		return rows, fmt.Errorf("aggregate tags: %w", err)
+	}
+	rows += changed
+	if changed, err = db.aggregateTotals(ctx); err != nil {
+		return rows, fmt.Errorf("aggregate totals of lists: %w", err)
 	}
 	return rows + changed, nil
 }

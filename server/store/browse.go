@@ -65,12 +65,18 @@ type Total struct {
 	Site   int   // about how many add-ons there are at all
 }
 
-// BrowseTotal counts the list, whatever its Sort, Limit and Offset: of a large
-// category that takes longer than a page of it.
+// Of is how many of the list are of a type.
+func (t Total) Of(kind catalog.Type) int { return t.Types[slices.Index(catalog.Types(), kind)] }
+
+// BrowseTotal is the list's length, whatever its Sort, Limit and Offset. What
+// author, text or promotion narrow is counted.
 func (db *DB) BrowseTotal(ctx context.Context, b Browse) (t Total, err error) {
 	f, err := b.filter()
 	if err != nil {
 		return t, err
+	}
+	if b.totalled() {
+		return db.storedTotal(ctx, b)
 	}
 	columns, to := "(SELECT COALESCE(MAX(id), 0) FROM addons)", into{&t.Site}
 	t.Types = make([]int, len(catalog.Types()))
@@ -90,6 +96,24 @@ func (db *DB) BrowseTotal(ctx context.Context, b Browse) (t Total, err error) {
 // BrowsePage returns the ids of a page of the list that was counted; that it has
 // changed since does no harm.
 func (db *DB) BrowsePage(ctx context.Context, b Browse, t Total) ([]int64, error) {
+	if t.Addons <= b.Offset {
+		b.Limit = 0
+	}
+	return db.browsePage(ctx, b, t)
+}
+
+// BrowseType returns the ids of a page of a list of one Type, which nothing but App
+// and Promoted narrows: it is found along the sort's index, so that nobody has to
+// count it first. Where App has none of the type, that is all of the index. Any other
+// list is catalog.ErrInvalid.
+func (db *DB) BrowseType(ctx context.Context, b Browse) ([]int64, error) {
+	if b.Type == "" || b.Category+b.Tag+b.Author+b.Text != "" {
+		return nil, fmt.Errorf("list %+v has to be counted: %w", b, catalog.ErrInvalid)
+	}
+	return db.browsePage(ctx, b, Total{})
+}
+
+func (db *DB) browsePage(ctx context.Context, b Browse, t Total) ([]int64, error) {
 	if b.Sort == "" {
 		b.Sort = "users"
 	}
@@ -100,7 +124,7 @@ func (db *DB) BrowsePage(ctx context.Context, b Browse, t Total) ([]int64, error
 	if b.Limit < 0 || b.Offset < 0 {
 		return nil, fmt.Errorf("limit %d, offset %d: %w", b.Limit, b.Offset, catalog.ErrInvalid)
 	}
-	if t.Addons <= b.Offset || b.Limit == 0 {
+	if b.Limit == 0 {
 		return nil, nil
 	}
 	text, args, err := b.page(order, t)
@@ -120,6 +144,11 @@ func (f *filter) walks(total, n, site int) bool {
 	return len(f.lists) == 0 || total > pickMax && float64(n)*float64(site) < float64(total)*float64(total)
 }
 
+// clustered is how much longer a walk along the names is taken to be: names say what
+// add-ons are for, so that those of a category stand together, far behind or at once.
+// Others are spread along the sorts.
+const clustered = 16
+
 // page is the query for a page of a list of t.
 func (b Browse) page(order string, t Total) (text string, args []any, err error) {
 	f, err := b.filter()
@@ -127,8 +156,12 @@ func (b Browse) page(order string, t Total) (text string, args []any, err error)
 		return "", nil, err
 	}
 	end := b.Offset + b.Limit
+	far := end
+	if b.Sort == "name" {
+		far *= clustered
+	}
 	switch {
-	case b.Type != "" && f.walks(t.Addons, end, t.Site):
+	case b.Type != "" && f.walks(t.Addons, far, t.Site):
 		return "SELECT a.id" + f.walk() + " ORDER BY " + order + " LIMIT ? OFFSET ?", append(f.args, b.Limit, b.Offset), nil
 	case b.Type != "" || len(f.lists) > 0 && t.Addons <= pickMax:
 		return "SELECT a.id" + f.pick() + " ORDER BY " + order + " LIMIT ? OFFSET ?", append(f.args, b.Limit, b.Offset), nil
@@ -145,7 +178,7 @@ func (b Browse) page(order string, t Total) (text string, args []any, err error)
 			return "", nil, err
 		}
 		from := f.pick()
-		if f.walks(t.Types[i], end, t.Site) {
+		if f.walks(t.Types[i], far, t.Site) {
 			from = f.walk()
 		}
 		parts = append(parts, fmt.Sprintf("SELECT * FROM (SELECT %s%s ORDER BY %s LIMIT ?) t%d", strings.ReplaceAll(order, " DESC", ""), from, order, i))

@@ -161,6 +161,7 @@ type Prepared struct {
 	addons   int
 	rows     []tableRows // in the order in which they are written
 	tags     []taggedAddon
+	totals   map[totalKey]int
 	licenses []licensedVersion
 	authors  map[int64]catalog.Author
 	texts    map[string]catalog.License // by digest
@@ -188,7 +189,7 @@ type licensedVersion struct {
 // version, file, author, preview and rating has its ID, which nothing else in the
 // catalogue has; an author with an ID is always the same.
 func Prepare(imports []Import) (*Prepared, error) {
-	p := &Prepared{addons: len(imports), authors: map[int64]catalog.Author{}, texts: map[string]catalog.License{}}
+	p := &Prepared{addons: len(imports), authors: map[int64]catalog.Author{}, totals: map[totalKey]int{}, texts: map[string]catalog.License{}}
 	var byTable = map[string]*tableRows{}
 	add := func(t table, rows ...[]any) {
 		if byTable[t.name] == nil {
@@ -292,6 +293,9 @@ func (p *Prepared) add(s *saving, add func(table, ...[]any)) {
 	}
 	add(offersTable, offerRows(&a, offered)...)
 	p.tags = append(p.tags, taggedAddon{a.ID, current.listed, unique(a.Tags)})
+	for key := range current.lists(&a) {
+		p.totals[key]++
+	}
 }
 
 // Write writes the next add-ons; Flush, or one of the next calls, commits them. After
@@ -431,6 +435,7 @@ func (b *Bulk) resolve(p *Prepared) []sharedRows {
 		{tableRows{licensesTable, licenses}, d.onConflict("digest")},
 		{tableRows{authorsTable, authors}, d.onConflict("id")},
 		{tableRows{tagsTable, tags}, d.onConflict("id", "addons = tags.addons + "+d.given("addons"))},
+		{tableRows{totalsTable, totalRows(p.totals)}, d.addTotals()},
 	}
 }
 

@@ -136,7 +136,7 @@ func (h handle) offered(ctx context.Context, addonID int64) ([]*catalog.Version,
 	if err != nil {
 		return nil, err
 	}
-	return versions, h.attachCompat(ctx, versions)
+	return versions, attach(ctx, h, versions, versionParts()...)
 }
 
 // saveOffers writes what Candidates reads.

@@ -68,12 +68,19 @@ func (h handle) saveCategories(ctx context.Context, a *catalog.Addon) error {
 }
 
 func categoryRows(a *catalog.Addon) (rows [][]any) {
-	for _, app := range slices.Sorted(maps.Keys(a.Categories)) {
-		for _, slug := range unique(a.Categories[app]) {
-			rows = append(rows, []any{a.ID, app, slug, len(rows)})
-		}
+	for place, c := range categories(a) {
+		rows = append(rows, []any{a.ID, c.app, c.slug, place})
 	}
 	return rows
+}
+
+func categories(a *catalog.Addon) (all []inCategory) {
+	for _, app := range slices.Sorted(maps.Keys(a.Categories)) {
+		for _, slug := range unique(a.Categories[app]) {
+			all = append(all, inCategory{app, slug})
+		}
+	}
+	return all
 }
 
 // upsertRows inserts the rows that are new and updates the others, which it finds

@@ -34,13 +34,17 @@ const manyRows = pickMax
 // a moment, on purpose: on which engine ("" for both), why, and how they begin.
 var allowed = []struct{ engine, why, begins string }{
 	{"", "without the search engine there is no index of words", "SELECT by words: "},
+	{"", "nightly: as many lists as there are categories and tags", "SELECT app, category, tag, type FROM list_totals"},
+	{"mysql", "nightly: each list is counted, a category by its own rows", "SELECT addons <> (SELECT COUNT(*)"},
 	{"", "nightly: the mean of all ratings", "SELECT COUNT(*), COALESCE(SUM(rating_count)"},
 	{"", "every job; few wait, and it reads the index alone", "SELECT COALESCE(SUM(CASE WHEN dead = 0"},
 	{"", "once, when a bulk load begins: tags and licenses are few", "SELECT name, id FROM tags ORDER BY name"},
 	{"", "the same", "SELECT digest, id FROM licenses ORDER BY digest"},
 	{"", "picked: no more than a walk would meet", "SELECT a.id FROM addons a WHERE +a.listed = 1"},
 	{"sqlite", "the first of each type, put in order: four pages at the most", "SELECT id FROM (SELECT * FROM (SELECT"},
+	{"mysql", "by name, picked where a walk may be far: clustered", "SELECT id FROM (SELECT * FROM (SELECT a.name_sort"},
 	{"sqlite", "the promoted are few", "SELECT a.id FROM addons a WHERE a.listed = 1 AND a.type = ? AND a.promotion > 0"},
+	{"sqlite", "rollouts are few, and as many are read as the page shows", "SELECT a.slug, a.guid, v.number, r.held_back"},
 	{"sqlite", "parts of at most 500 add-ons, in their order", "SELECT x.addon_id"},
 	{"sqlite", "the same", "SELECT addon_id,"},
 	{"sqlite", "the same", "SELECT version_id,"},

@@ -39,6 +39,7 @@ const (
 	qSaveAuthors
 	qSaveCategories
 	qSaveTags
+	qSaveTotals
 	qSavePreviews
 	qSaveVersion
 	qSaveLicense
@@ -55,6 +56,7 @@ const (
 	qAggregateLook
 	qAggregateSave
 	qAggregateTags
+	qAggregateTotals
 	qDownloadsCount
 	qJobPush
 	qJobLease
@@ -108,6 +110,7 @@ func queryNames() [queryCount]string {
 		qSaveAuthors:      "save_authors",
 		qSaveCategories:   "save_categories",
 		qSaveTags:         "save_tags",
+		qSaveTotals:       "save_totals",
 		qSavePreviews:     "save_previews",
 		qSaveVersion:      "save_version",
 		qSaveLicense:      "save_license",
@@ -124,6 +127,7 @@ func queryNames() [queryCount]string {
 		qAggregateLook:    "aggregate_look",
 		qAggregateSave:    "aggregate_save",
 		qAggregateTags:    "aggregate_tags",
+		qAggregateTotals:  "aggregate_totals",
 		qDownloadsCount:   "downloads_count",
 		qJobPush:          "job_push",
 		qJobLease:         "job_lease",

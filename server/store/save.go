@@ -80,7 +80,9 @@ type storedAddon struct {
 	id       int64 // 0: nothing
 	slug     string
 	digest   string
+	kind     catalog.Type
 	listed   bool
+	apps     int
 	created  time.Time
 	updated  time.Time
 	sums     sums
@@ -95,9 +97,9 @@ type storedAddon struct {
 // look reads what is there; lock is "" or the dialect's forUpdate.
 func (s *saving) look(ctx context.Context, h handle, lock string) (storedAddon, error) {
 	stored := storedAddon{versions: map[string]string{}, origins: map[string]string{}}
-	err := h.one(ctx, qSaveLook, `SELECT id, slug, digest, listed, created, updated, imported, users, downloads, hotness,
+	err := h.one(ctx, qSaveLook, `SELECT id, slug, digest, type, listed, apps, created, updated, imported, users, downloads, hotness,
 		rating_average, rating_count, rating_bayesian FROM addons WHERE guid = ?`+lock,
-		into{&stored.id, &stored.slug, &stored.digest, &stored.listed, fromSeconds(&stored.created), fromSeconds(&stored.updated),
+		into{&stored.id, &stored.slug, &stored.digest, &stored.kind, &stored.listed, &stored.apps, fromSeconds(&stored.created), fromSeconds(&stored.updated),
 			fromJSON(&stored.sums), &stored.users, &stored.weekly, &stored.hotness,
 			&stored.ratings.Average, &stored.ratings.Count, &stored.ratings.Bayesian}, s.addon.GUID)
 	if errors.Is(err, catalog.ErrNotFound) {
@@ -181,6 +183,10 @@ func (s *saving) save(ctx context.Context, h handle) (Saved, error) {
 	if err != nil {
 		return Saved{}, err
 	}
+	oldLists, err := h.listsOf(ctx, stored, oldTags)
+	if err != nil {
+		return Saved{}, err
+	}
 	if slices.Contains(parts, "addon") {
 		if err := s.saveAddon(ctx, h, &a, stored); err != nil {
 			return Saved{}, err
@@ -200,16 +206,16 @@ func (s *saving) save(ctx context.Context, h handle) (Saved, error) {
 	if err := h.saveRatings(ctx, a.ID, s.newRatings(stored)); err != nil {
 		return Saved{}, err
 	}
-	if err := s.finish(ctx, h, &a, stored, oldTags); err != nil {
+	if err := s.finish(ctx, h, &a, stored, oldTags, oldLists); err != nil {
 		return Saved{}, err
 	}
 	return Saved{ID: a.ID, New: stored.id == 0, Changed: true}, nil
 }
 
 // finish writes what follows from the rest: sums, the current version, what the
-// update check reads, the tags' counts, and, for the add-on and those that show
-// what it changed, the jobs and that they changed.
-func (s *saving) finish(ctx context.Context, h handle, a *catalog.Addon, stored storedAddon, oldTags []string) error {
+// update check reads, the tags' and the lists' counts, and, for the add-on and those
+// that show what it changed, the jobs and that they changed.
+func (s *saving) finish(ctx context.Context, h handle, a *catalog.Addon, stored storedAddon, oldTags []string, oldLists map[totalKey]bool) error {
 	if err := s.saveSums(ctx, h, a.ID, stored); err != nil {
 		return err
 	}
@@ -217,14 +223,17 @@ func (s *saving) finish(ctx context.Context, h handle, a *catalog.Addon, stored 
 	if err != nil {
 		return err
 	}
-	listed, err := s.saveCurrent(ctx, h, a, stored, versions)
+	current, err := s.saveCurrent(ctx, h, a, stored, versions)
 	if err != nil {
 		return err
 	}
 	if err := h.saveOffers(ctx, a, versions); err != nil {
 		return err
 	}
-	if err := h.countTags(ctx, oldTags, stored.listed, a.Tags, listed); err != nil {
+	if err := h.countTags(ctx, oldTags, stored.listed, a.Tags, current.listed); err != nil {
+		return err
+	}
+	if err := h.countTotals(ctx, oldLists, current.lists(a)); err != nil {
 		return err
 	}
 	others, err := h.addonsOf(ctx, s.renamed, a.ID)
@@ -242,11 +251,11 @@ func (s *saving) finish(ctx context.Context, h handle, a *catalog.Addon, stored 
 }
 
 // saveCurrent writes which version is the current one and what depends on it.
-func (s *saving) saveCurrent(ctx context.Context, h handle, a *catalog.Addon, stored storedAddon, versions []*catalog.Version) (listed bool, err error) {
+func (s *saving) saveCurrent(ctx context.Context, h handle, a *catalog.Addon, stored storedAddon, versions []*catalog.Version) (current, error) {
 	c := s.current(a, stored, versions)
-	_, err = h.exec(ctx, qSaveCurrent, "UPDATE addons SET current_version = ?, listed = ?, apps = ?, updated = ? WHERE id = ?",
+	_, err := h.exec(ctx, qSaveCurrent, "UPDATE addons SET current_version = ?, listed = ?, apps = ?, updated = ? WHERE id = ?",
 		c.version, c.listed, c.apps, seconds(c.updated), a.ID)
-	return c.listed, err
+	return c, err
 }
 
 // current is what follows from an add-on's offered versions, newest first.

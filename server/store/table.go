@@ -22,6 +22,7 @@ var (
 	authorsTable      = newTable("authors", "id, username, name, url")
 	addonAuthorsTable = newTable("addon_authors", "addon_id, author_id, place")
 	categoriesTable   = newTable("addon_categories", "addon_id, app, slug, place")
+	totalsTable       = newTable("list_totals", "app, category, tag, type, addons")
 	tagsTable         = newTable("tags", "id, name, addons")
 	addonTagsTable    = newTable("addon_tags", "addon_id, tag_id, place")
 	previewsTable     = newTable("previews", "id, addon_id, place, position, caption, image, width, height")

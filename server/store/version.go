@@ -64,13 +64,31 @@ type permissions struct {
 	Host     []string `json:"host,omitempty"`
 }
 
-// fileInto is where fileColumns go; take has to be called afterwards.
-func fileInto(f *catalog.File) (to into, take func()) {
-	var p permissions
-	to = into{&f.ID, &f.VersionID, &f.Name, &f.Key, &f.URL, &f.Hash, &f.Size, &f.Status, fromSeconds(&f.Created), fromJSON(&p), &f.Signed}
-	return to, func() {
-		f.Permissions, f.OptionalPermissions, f.HostPermissions = p.Required, p.Optional, p.Host
-	}
+// fileInto is where fileColumns go.
+func fileInto(f *catalog.File, p *permissions) into {
+	return into{&f.ID, &f.VersionID, &f.Name, &f.Key, &f.URL, &f.Hash, &f.Size, &f.Status, fromSeconds(&f.Created), fromJSON(p), &f.Signed}
+}
+
+func (p permissions) give(f *catalog.File) {
+	f.Permissions, f.OptionalPermissions, f.HostPermissions = p.Required, p.Optional, p.Host
+}
+
+// versionRow is a version as a query brings it.
+type versionRow struct {
+	catalog.Version
+	permissions permissions
+}
+
+// versionInto is where versionColumns go.
+func versionInto(v *versionRow) into {
+	return append(into{&v.ID, &v.AddonID, &v.Number, &v.Channel, &v.Deleted, &v.Strict, fromJSON(&v.ReleaseNotes),
+		fromSeconds(&v.Created), fromSeconds(&v.Reviewed),
+		&v.License.Slug, fromJSON(&v.License.Name), &v.License.URL, &v.License.Text}, fileInto(&v.File, &v.permissions)...)
+}
+
+func (v versionRow) version() *catalog.Version {
+	v.permissions.give(&v.File)
+	return &v.Version
 }
 
 // versionsWhere reads whole versions: two queries, however many.
@@ -78,47 +96,25 @@ func (h handle) versionsWhere(ctx context.Context, q query, where string, args [
 	versions, err := list(ctx, h, q, "SELECT "+versionColumns+` FROM versions v
 		JOIN files f ON f.version_id = v.id JOIN licenses l ON l.id = v.license_id WHERE `+where, args,
 		func(r row, to **catalog.Version) error {
-			v := &catalog.Version{}
-			*to = v
-			file, take := fileInto(&v.File)
-			err := r.Scan(append(into{&v.ID, &v.AddonID, &v.Number, &v.Channel, &v.Deleted, &v.Strict, fromJSON(&v.ReleaseNotes),
-				fromSeconds(&v.Created), fromSeconds(&v.Reviewed),
-				&v.License.Slug, fromJSON(&v.License.Name), &v.License.URL, &v.License.Text}, file...)...)
-			take()
+			var v versionRow
+			err := r.Scan(versionInto(&v)...)
+			*to = v.version()
 			return err
 		})
 	if err != nil {
 		return nil, err
 	}
-	return versions, h.attachCompat(ctx, versions)
+	return versions, attach(ctx, h, versions, versionParts()...)
 }
 
-// compatMax is how many versions' ranges are read at a time: SQLite takes 32,766 parameters.
-const compatMax = 10_000
-
-// attachCompat reads the versions' ranges.
-func (h handle) attachCompat(ctx context.Context, versions []*catalog.Version) error {
-	byID := make(map[int64]*catalog.Version, len(versions))
-	ids := make([]any, len(versions))
-	for i, v := range versions {
-		byID[v.ID], ids[i] = v, v.ID
-	}
-	for chunk := range slices.Chunk(ids, compatMax) {
-		err := h.rows(ctx, qVersionCompat, "SELECT version_id, app, min_version, max_version FROM compat WHERE version_id IN "+in(len(chunk))+
-			" ORDER BY version_id, place", chunk, func(r row) error {
-			var id int64
-			var c catalog.Compat
-			err := r.Scan(&id, &c.App, &c.Min, &c.Max)
-			if err == nil {
-				byID[id].Compatibility = append(byID[id].Compatibility, c)
-			}
-			return err
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+// versionParts are what a version is made of besides the rows that there is one of.
+func versionParts() []loader[*catalog.Version] {
+	return []loader[*catalog.Version]{relation[*catalog.Version, catalog.Compat]{
+		qVersionCompat, "SELECT version_id, app, min_version, max_version FROM compat WHERE version_id IN %s ORDER BY version_id, place",
+		func(v *catalog.Version) int64 { return v.ID },
+		func(c *catalog.Compat) into { return into{&c.App, &c.Min, &c.Max} },
+		func(v *catalog.Version, c catalog.Compat) { v.Compatibility = append(v.Compatibility, c) },
+	}}
 }
 
 // File returns the file of a listed version that isn't deleted, whatever its
@@ -126,15 +122,15 @@ func (h handle) attachCompat(ctx context.Context, versions []*catalog.Version) e
 func (db *DB) File(ctx context.Context, id int64) (*catalog.File, *catalog.Addon, error) {
 	var f catalog.File
 	var a catalog.Addon
-	to, take := fileInto(&f)
+	var p permissions
 	err := db.reads().one(ctx, qFile, "SELECT "+fileColumns+`, a.id, a.guid, a.slug, a.type, a.status, a.default_locale
 		FROM files f JOIN versions v ON v.id = f.version_id JOIN addons a ON a.id = f.addon_id
 		WHERE f.id = ? AND v.deleted = 0 AND v.channel = ?`,
-		append(to, &a.ID, &a.GUID, &a.Slug, &a.Type, &a.Status, &a.DefaultLocale), id, catalog.Listed)
+		append(fileInto(&f, &p), &a.ID, &a.GUID, &a.Slug, &a.Type, &a.Status, &a.DefaultLocale), id, catalog.Listed)
 	if err != nil {
 		return nil, nil, fmt.Errorf("file %d: %w", id, err)
 	}
-	take()
+	p.give(&f)
 	return &f, &a, nil
 }
 

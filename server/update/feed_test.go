@@ -232,6 +232,7 @@ func TestADamagedCopyIsReadAnew(t *testing.T) {
 
 // TestMemoryAnswersAsTheRuleDoes: one add-on for each range, all questions.
 func TestMemoryAnswersAsTheRuleDoes(t *testing.T) {
+	const client = catalog.Client(17)
 	synctest.Test(t, func(t *testing.T) {
 		numbers := []string{"", "*", "100.0", "115.0a1", "115.0", "115.*"}
 		db := &memory{versions: map[string][]*catalog.Version{}}
@@ -262,12 +263,12 @@ func TestMemoryAnswersAsTheRuleDoes(t *testing.T) {
 							got, ok := f.s.Quick(ask, metrics.Now())
 							if !ok {
 								var err error
-								if got, err = f.s.Check(t.Context(), ask, 0); err != nil {
+								if got, err = f.s.Check(t.Context(), ask, client); err != nil {
 									t.Fatal(err)
 								}
 							}
 							want := ""
-							if v := catalog.Choose(versions, app, appVersion, mode); v != nil {
+							if v := catalog.ChooseFor(client, versions, app, appVersion, mode); v != nil {
 								want = fmt.Sprintf("%s/%s/downloads/file/%d/x.xpi", base, app.Slug, v.File.ID)
 							}
 							if link := linkOf(t, got.Body, guid); link != want {

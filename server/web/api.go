@@ -34,24 +34,31 @@ func (w *Web) apiRoutes() []route {
 		for _, r := range a.reads() {
 			pattern := "/api/" + prefix + r.pattern
 			routes = append(routes,
-				route{http.MethodGet, pattern, "api", prefix + "_" + r.name, "", open(r.handle), 0},
-				route{http.MethodOptions, pattern, "api", prefix + "_" + r.name, "", open(preflight), 0})
+				route{http.MethodGet, pattern, "api", prefix + "_" + r.name, "", r.queries, open(r.handle), 0},
+				route{http.MethodOptions, pattern, "api", prefix + "_" + r.name, "", 0, open(preflight), 0})
 		}
 	}
 	slices.SortFunc(routes, func(a, b route) int { return strings.Compare(b.pattern+b.method, a.pattern+a.method) })
 	return routes
 }
 
-// reads are the paths below the version.
-func (a *apiForm) reads() []route {
-	return []route{
-		{pattern: "/addons/addon/:addon/", name: "addon", handle: a.addon},
-		{pattern: "/addons/addon/:addon/versions/", name: "versions", handle: a.versions},
-		{pattern: "/addons/addon/:addon/versions/:version/", name: "version", handle: a.version},
-		{pattern: "/addons/search/", name: "search", handle: a.search},
-		{pattern: "/addons/autocomplete/", name: "autocomplete", handle: a.autocomplete},
-		{pattern: "/addons/categories/", name: "categories", handle: a.categories},
-		{pattern: "/site/", name: "site", handle: a.site},
+// read is a path below the version, and as a route otherwise.
+type read struct {
+	pattern string
+	name    string
+	queries int
+	handle  handler
+}
+
+func (a *apiForm) reads() []read {
+	return []read{
+		{"/addons/addon/:addon/", "addon", ofAddon + ofVersions, a.addon},
+		{"/addons/addon/:addon/versions/", "versions", ofAddon + ofVersions, a.versions},
+		{"/addons/addon/:addon/versions/:version/", "version", ofAddon + ofVersion, a.version},
+		{"/addons/search/", "search", ofList, a.search},
+		{"/addons/autocomplete/", "autocomplete", ofList, a.autocomplete},
+		{"/addons/categories/", "categories", 0, a.categories},
+		{"/site/", "site", 0, a.site},
 	}
 }
 
@@ -108,7 +115,7 @@ func (a *apiForm) compatible(c *gin.Context, addon *catalog.Addon) (*catalog.Add
 	if !appVersion(version) {
 		return nil, answer(c, http.StatusBadRequest, amo.Detail{Detail: invalid("appversion")})
 	}
-	_, versions, _, err := a.Site.Versions(c.Request.Context(), addon.GUID, maxPackVersions, 0)
+	_, versions, _, err := a.Site.Versions(c.Request.Context(), c.Param("addon"), maxPackVersions, 0)
 	if err != nil {
 		return nil, err
 	}

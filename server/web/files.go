@@ -15,6 +15,7 @@ import (
 	"github.com/gin-gonic/gin"
 
 	"addons/server/catalog"
+	"addons/server/store"
 )
 
 // packageType is what makes Firefox install instead of save.
@@ -206,3 +207,18 @@ func (w *Web) beacon(c *gin.Context) error {
 
 // drill breaks as a programmer's mistake would.
 func (w *Web) drill(*gin.Context) error { panic("a drill") }
+
+// drillQueries asks for each add-on of a list by itself, as a programmer would who
+// doesn't know what lists are for.
+func (w *Web) drillQueries(c *gin.Context) error {
+	f, err := w.look(c, store.Browse{}, "users")
+	if err != nil {
+		return err
+	}
+	for _, a := range f.Addons {
+		if _, a.Current, err = w.Site.Version(c.Request.Context(), a.Slug, "v"+a.Current.Number); err != nil {
+			return err
+		}
+	}
+	return w.showList(c, w.page(c, ""), f, list{Heading: "A drill: a query for each add-on"})
+}

@@ -41,6 +41,7 @@ type platform struct {
 	db      *store.DB
 	files   *file.Store
 	index   *search.Index
+	queue   *task.Queue
 	health  *health.Checks
 	faults  *fault.Recorder
 	reg     *metrics.Registry
@@ -50,6 +51,20 @@ type platform struct {
 
 // start opens a platform with the add-ons in it. options change the Config.
 func start(t testing.TB, imports []store.Import, options ...func(*web.Config)) *platform {
+	t.Helper()
+	return startOn(t, "sqlite::memory:", func(p *platform) error {
+		for _, in := range imports {
+			p.put(&in)
+			if _, err := p.db.Save(context.Background(), in); err != nil {
+				return err
+			}
+		}
+		return p.site.Reindex(context.Background(), nil)
+	}, options...)
+}
+
+// startOn is start on a database of any kind, which fill fills.
+func startOn(t testing.TB, database string, fill func(*platform) error, options ...func(*web.Config)) *platform {
 	t.Helper()
 	p := &platform{t: t, reg: metrics.New(nil)}
 	log := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
@@ -61,7 +76,7 @@ func start(t testing.TB, imports []store.Import, options ...func(*web.Config)) *
 		}
 	}
 	var err error
-	p.db, err = store.Open(ctx, "sqlite::memory:", p.reg, log)
+	p.db, err = store.Open(ctx, database, p.reg, log)
 	must(err)
 	t.Cleanup(func() { p.db.Close() })
 	p.files, err = file.Open("file:"+t.TempDir(), p.reg)
@@ -74,18 +89,13 @@ func start(t testing.TB, imports []store.Import, options ...func(*web.Config)) *
 	t.Cleanup(func() { p.index.Close() })
 	p.faults, err = fault.New("", "test", p.reg, log)
 	must(err)
-	queue, err := task.Open(ctx, "database:", p.db, p.reg, p.faults, log)
+	p.queue, err = task.Open(ctx, "database:", p.db, p.reg, p.faults, log)
 	must(err)
-	t.Cleanup(func() { queue.Close() })
-	p.site = site.New(site.Deps{DB: p.db, Cache: memory, Index: p.index, Files: p.files, Queue: queue, Log: log, Registry: p.reg})
+	t.Cleanup(func() { p.queue.Close() })
+	p.site = site.New(site.Deps{DB: p.db, Cache: memory, Index: p.index, Files: p.files, Queue: p.queue, Log: log, Registry: p.reg})
 	t.Cleanup(func() { p.site.Close() })
 	p.health = health.New(p.reg)
-	for _, in := range imports {
-		p.put(&in)
-		_, err := p.db.Save(ctx, in)
-		must(err)
-	}
-	must(p.site.Reindex(ctx, nil))
+	must(fill(p))
 	c := web.Config{
 		Site: p.site, Update: update.New(p.db, memory, "https://addons.example", p.reg),
 		Beacon:  http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.beacons++; w.WriteHeader(http.StatusNoContent) }),

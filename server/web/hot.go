@@ -94,7 +94,7 @@ func (q *quick) answer(rw http.ResponseWriter, r *http.Request, answer update.Re
 func (q *quick) count(now metrics.Moment, status, size int) {
 	q.e.duration(http.MethodGet, status).ObserveAt(now, time.Duration(now-q.start), q.trace)
 	q.e.size.Add(float64(size))
-	q.e.queries.Add(0)
+	q.e.made.Add(0)
 	q.w.meter.response(status).Inc()
 }
 

@@ -63,7 +63,7 @@ func (p *platform) counts() map[string]float64 {
 	}
 	all := map[string]float64{}
 	for _, f := range families {
-		if !strings.HasPrefix(f.GetName(), "http_server_") && f.GetName() != "addons_http_responses_total" && f.GetName() != "addons_http_queries" &&
+		if !strings.HasPrefix(f.GetName(), "http_server_") && f.GetName() != "addons_http_responses_total" && f.GetName() != "addons_db_queries_per_request" &&
 			!strings.HasPrefix(f.GetName(), "addons_update_check") {
 			continue
 		}

@@ -30,6 +30,7 @@ type meter struct {
 	duration  *metrics.HistogramVec
 	size      *metrics.HistogramVec
 	queries   *metrics.HistogramVec
+	exceeded  *metrics.CounterVec
 	active    *metrics.Gauge
 	responses [600]*metrics.Counter // by status
 	measured  *metrics.CounterVec   // by page
@@ -52,8 +53,12 @@ func newMeter(reg *metrics.Registry) *meter {
 			Labels: []metrics.Label{metrics.L("http_route")}, Buckets: metrics.SizeBuckets,
 		}),
 		queries: reg.Histogram(metrics.Desc{
-			Name: "addons_http_queries", Help: "Database queries that one request made.",
+			Name: "addons_db_queries_per_request", Help: "Database queries that one request made.",
 			Labels: []metrics.Label{metrics.L("http_route")}, Buckets: metrics.CountBuckets,
+		}),
+		exceeded: reg.Counter(metrics.Desc{
+			Name: "addons_db_query_budget_exceeded_total", Help: "Requests that made more database queries than their route may.",
+			Labels: []metrics.Label{metrics.L("http_route")},
 		}),
 		active: reg.Gauge(metrics.Desc{
 			Name: "http_server_active_requests", Help: "Requests being answered now.",
@@ -102,9 +107,10 @@ func (m *meter) response(status int) *metrics.Counter {
 // no labels.
 type endpoint struct {
 	route
-	meter   *meter
-	size    *metrics.Histogram
-	queries *metrics.Histogram
+	meter  *meter
+	size   *metrics.Histogram
+	made   *metrics.Histogram // queries
+	budget *budget
 	// by method and status: filled at the first answer of its kind, because a
 	// series for each of sixty statuses of each route would drown those in use
 	durations map[string]*[600]atomic.Pointer[metrics.Histogram]
@@ -113,7 +119,8 @@ type endpoint struct {
 func (m *meter) endpoint(r route) *endpoint {
 	e := &endpoint{
 		route: r, meter: m,
-		size: m.size.With(r.pattern), queries: m.queries.With(r.pattern),
+		size: m.size.With(r.pattern), made: m.queries.With(r.pattern),
+		budget:    &budget{route: r.pattern, queries: r.queries, exceeded: m.exceeded.With(r.pattern)},
 		durations: map[string]*[600]atomic.Pointer[metrics.Histogram]{},
 	}
 	for _, method := range r.methods() {

@@ -109,7 +109,9 @@ func (w *Web) observe(ctx context.Context, rec *record, method string) {
 	// Nobody follows an exemplar from a size or a count: without the ledger in ctx
 	// these two cost a tenth.
 	rec.endpoint.size.Record(context.Background(), float64(rec.size))
-	rec.endpoint.queries.Record(context.Background(), float64(rec.ledger.Count("db")))
+	made := rec.ledger.Count("db")
+	rec.endpoint.made.Record(context.Background(), float64(made))
+	rec.endpoint.budget.check(w, rec.ledger, made)
 	w.meter.response(status).Inc()
 	if rec.endpoint.page != "" {
 		w.Recent.Keep(rec.ledger, rec.endpoint.pattern, rec.start)

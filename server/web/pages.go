@@ -12,6 +12,7 @@ import (
 
 	"addons/server/catalog"
 	"addons/server/search"
+	"addons/server/site"
 	"addons/server/store"
 )
 
@@ -204,52 +205,70 @@ func (w *Web) tag(c *gin.Context) error {
 
 // user lists what somebody made.
 func (w *Web) user(c *gin.Context) error {
-	p := w.page(c, "")
 	who := c.Param("user")
-	b := store.Browse{Author: who, Sort: sortOf(c, "users"), Limit: 1}
-	first, err := w.Site.Browse(c.Request.Context(), b)
+	f, err := w.look(c, store.Browse{Author: who}, "users")
 	if err != nil {
 		return err
 	}
-	if len(first.Addons) == 0 {
+	if len(f.Addons) == 0 {
 		return fmt.Errorf("user %q: %w", who, catalog.ErrNotFound)
 	}
 	name := who
-	for _, a := range first.Addons[0].Authors {
+	for _, a := range f.Addons[0].Authors {
 		if (a.Username == who || strconv.FormatInt(a.ID, 10) == who) && a.Name != "" {
 			name = a.Name
 		}
 	}
-	return w.list(c, p, store.Browse{Author: who}, list{Heading: "Add-ons by " + name}, "users")
+	return w.showList(c, w.page(c, ""), f, list{Heading: "Add-ons by " + name})
 }
 
-// list fills a list and sends it.
+// list reads a list and sends it.
 func (w *Web) list(c *gin.Context, p *page, b store.Browse, l list, fallback string) error {
+	f, err := w.look(c, b, fallback)
+	if err != nil {
+		return err
+	}
+	return w.showList(c, p, f, l)
+}
+
+// found is the page of a list that the query asks for.
+type found struct {
+	site.Page
+	sort   string
+	number int
+}
+
+func (w *Web) look(c *gin.Context, b store.Browse, fallback string) (found, error) {
 	number, err := pageOf(c)
 	if err != nil {
-		return err
+		return found{}, err
 	}
 	b.Sort, b.Limit, b.Offset = sortOf(c, fallback), perPage, (number-1)*perPage
-	found, err := w.Site.Browse(c.Request.Context(), b)
+	page, err := w.Site.Browse(c.Request.Context(), b)
 	if err != nil {
-		return err
+		return found{}, err
 	}
-	if number > 1 && len(found.Addons) == 0 {
-		return fmt.Errorf("page %d of %d add-ons: %w", number, found.Total, catalog.ErrNotFound)
+	if number > 1 && len(page.Addons) == 0 {
+		return found{}, fmt.Errorf("page %d of %d add-ons: %w", number, page.Total, catalog.ErrNotFound)
 	}
+	return found{page, b.Sort, number}, nil
+}
+
+// showList fills in what lists have in common.
+func (w *Web) showList(c *gin.Context, p *page, f found, l list) error {
 	for _, s := range sorts {
-		l.Sorts = append(l.Sorts, choice{Label: s.label, Value: s.value, URL: p.Path + "?sort=" + s.value, Here: s.value == b.Sort})
+		l.Sorts = append(l.Sorts, choice{Label: s.label, Value: s.value, URL: p.Path + "?sort=" + s.value, Here: s.value == f.sort})
 	}
-	l.Cards, l.Total = p.cards(found.Addons), found.Total
-	l.Pages = p.pages(number, found.Total, perPage, func(n int) string {
-		return "?sort=" + b.Sort + "&page=" + strconv.Itoa(n)
+	l.Cards, l.Total = p.cards(f.Addons), f.Total
+	l.Pages = p.pages(f.number, f.Total, perPage, func(n int) string {
+		return "?sort=" + f.sort + "&page=" + strconv.Itoa(n)
 	})
 	p.Title = l.Heading
 	if l.Above.Label != "" {
 		p.Title += " – " + l.Above.Label
 	}
 	p.Description = p.Title + " for " + p.App.Name + "."
-	p.NoIndex = number > 1
+	p.NoIndex = f.number > 1
 	p.Data = l
 	return w.render(c, "list", p)
 }

@@ -52,6 +52,9 @@ type debugBar struct {
 	Took  time.Duration
 	Trace string
 	Spans []metrics.Span
+	// Queries are those made so far, of which Made is the number and Budget what the route may make.
+	Queries      []metrics.Work
+	Made, Budget int
 }
 
 // page returns the frame for a request.
@@ -150,7 +153,10 @@ func (w *Web) draw(c *gin.Context, name string, p *page) ([]byte, error) {
 	rec := recordOf(ctx)
 	p.Stale = rec.ledger.Count("stale") > 0
 	if w.Debug {
-		p.Debug = &debugBar{Route: rec.endpoint.pattern, Took: time.Since(rec.start), Trace: rec.ledger.TraceID, Spans: rec.ledger.Spans()}
+		p.Debug = &debugBar{
+			Route: rec.endpoint.pattern, Took: time.Since(rec.start), Trace: rec.ledger.TraceID, Spans: rec.ledger.Spans(),
+			Queries: rec.ledger.Works("db"), Made: rec.ledger.Count("db"), Budget: rec.endpoint.queries,
+		}
 	}
 	defer metrics.Time(ctx, "page.render")()
 	var b bytes.Buffer

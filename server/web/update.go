@@ -17,9 +17,9 @@ import (
 func (w *Web) updateRoutes() []route {
 	const get = http.MethodGet
 	return []route{
-		{get, versionCheckPath, "update", "check", "", w.versionCheck, 0},
+		{get, versionCheckPath, "update", "check", "", 1, w.versionCheck, 0},
 		// What an update check names as update_info_url; Firefox shows it beside the update.
-		{get, "/:locale/:app/addon/:addon/versions/:version/updateinfo/", "update", "info", "", w.updateInfo, 0},
+		{get, "/:locale/:app/addon/:addon/versions/:version/updateinfo/", "update", "info", "", ofAddon + ofVersion, w.updateInfo, 0},
 	}
 }
 

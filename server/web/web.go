@@ -39,7 +39,7 @@ type Config struct {
 	Version  health.Version
 	Log      *slog.Logger // nil: slog.Default()
 	Debug    bool         // shows at the foot of each page what it cost
-	Drills   bool         // serves a route that panics, to see that errors are counted and alerted
+	Drills   bool         // serves routes that fail on purpose, to see that it is counted and alerted
 }
 
 // compressFrom (bytes): below a packet's size, compression saves nothing.

@@ -395,7 +395,7 @@ func TestAnswersTellWhatTheyCost(t *testing.T) {
 			t.Errorf("Server-Timing %q lacks %s", timing, want)
 		}
 	}
-	if got := samples(t, p.reg, "addons_http_queries"); got["/:locale/:app/addon/:addon/"] != 1 {
+	if got := samples(t, p.reg, "addons_db_queries_per_request"); got["/:locale/:app/addon/:addon/"] != 1 {
 		t.Errorf("queries per request were recorded as %v", got)
 	}
 	if r := p.get("/no/such/thing"); r.Header.Get("Server-Timing") == "" {

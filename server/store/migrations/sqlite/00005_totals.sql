@@ -1,0 +1,29 @@
+-- +goose Up
+-- How many listed add-ons of each type there are, of those that run in an application,
+-- in a category of it or with a tag; '' is any: pages of lists say so, and counting takes
+-- longer than a page. Who changes an add-on changes these in the same transaction.
+CREATE TABLE list_totals (
+    app TEXT NOT NULL,
+    category TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    type TEXT NOT NULL,
+    addons INTEGER NOT NULL,
+    PRIMARY KEY (app, category, tag, type)
+) WITHOUT ROWID;
+-- The bits of addons.apps are catalog.Apps in their order: 1 is firefox, 2 android.
+INSERT INTO list_totals SELECT '', '', '', type, COUNT(*) FROM addons WHERE listed = 1 GROUP BY type;
+INSERT INTO list_totals SELECT 'firefox', '', '', type, COUNT(*) FROM addons WHERE listed = 1 AND apps & 1 <> 0 GROUP BY type;
+INSERT INTO list_totals SELECT 'android', '', '', type, COUNT(*) FROM addons WHERE listed = 1 AND apps & 2 <> 0 GROUP BY type;
+INSERT INTO list_totals SELECT '', x.slug, '', a.type, COUNT(DISTINCT a.id) FROM addon_categories x JOIN addons a ON a.id = x.addon_id
+    WHERE a.listed = 1 GROUP BY x.slug, a.type;
+INSERT INTO list_totals SELECT x.app, x.slug, '', a.type, COUNT(*) FROM addon_categories x JOIN addons a ON a.id = x.addon_id
+    WHERE a.listed = 1 AND a.apps & CASE x.app WHEN 'firefox' THEN 1 WHEN 'android' THEN 2 ELSE 0 END <> 0 GROUP BY x.app, x.slug, a.type;
+INSERT INTO list_totals SELECT '', '', t.name, a.type, COUNT(*) FROM addon_tags x JOIN addons a ON a.id = x.addon_id JOIN tags t ON t.id = x.tag_id
+    WHERE a.listed = 1 GROUP BY t.name, a.type;
+INSERT INTO list_totals SELECT 'firefox', '', t.name, a.type, COUNT(*) FROM addon_tags x JOIN addons a ON a.id = x.addon_id JOIN tags t ON t.id = x.tag_id
+    WHERE a.listed = 1 AND a.apps & 1 <> 0 GROUP BY t.name, a.type;
+INSERT INTO list_totals SELECT 'android', '', t.name, a.type, COUNT(*) FROM addon_tags x JOIN addons a ON a.id = x.addon_id JOIN tags t ON t.id = x.tag_id
+    WHERE a.listed = 1 AND a.apps & 2 <> 0 GROUP BY t.name, a.type;
+
+-- +goose Down
+DROP TABLE list_totals;
