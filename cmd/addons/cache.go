@@ -82,7 +82,7 @@ func explained(w io.Writer, x caching.Explanation, now time.Time) {
 		}
 		fmt.Fprintf(w, "  answers       for %v more; while the database is down for %v\n", c.Fresh.Sub(now).Round(time.Second), c.Dead.Sub(now).Round(time.Second))
 		fmt.Fprintf(w, "  as of change  %d\n", c.Change)
-		fmt.Fprintf(w, "  ended by      %s\n", enders(c))
+		fmt.Fprintf(w, "  ends with     %s\n", enders(c))
 		if c.Last != "" {
 			fmt.Fprintf(w, "  last change   %s\n", c.Last)
 		}

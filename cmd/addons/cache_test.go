@@ -30,7 +30,7 @@ func TestCacheExplainsWhatThePagesOfARunningPlatformHaveCached(t *testing.T) {
 	}
 	got := cache("explain", "addon:"+a.Slug)
 	for _, want := range []string{
-		"in memory: fresh", "db.sqlite.addon × 1", "ended by      a change of " + a.GUID, " ago: filled in", "has heard of change",
+		"in memory: fresh", "db.sqlite.addon × 1", "ends with     a change of " + a.GUID, " ago: filled in", "has heard of change",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("explain says nothing of %q:\n%s", want, got)

@@ -234,6 +234,46 @@ func TestNobodyJoinsALoadThatBeganBeforeAKnownChange(t *testing.T) {
 	all.Wait()
 }
 
+// A load that stood still may have read long ago, and nobody can know of changes since:
+// who comes then does not take its answer.
+func TestNobodyJoinsAnOldLoadWhileChangesCannotBeAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := open(t, "memory:")
+		log := &changes{}
+		ctx, stop := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		all.Go(func() { c.Follow(ctx, log) })
+		synctest.Wait()
+		var row atomic.Int32
+		read := func(ctx context.Context) (int32, error) { cache.Uses(ctx, "a"); return row.Load(), nil }
+		goOn := make(chan struct{})
+		all.Go(func() {
+			cache.Fetch(t.Context(), c, family, "k", func(ctx context.Context) (int32, error) {
+				v, err := read(ctx)
+				<-goOn
+				return v, err
+			})
+		})
+		synctest.Wait()
+		log.mu.Lock()
+		log.down = catalog.ErrUnavailable
+		log.mu.Unlock()
+		row.Store(1)
+		log.commit("a")
+		time.Sleep(cache.Behind + 2*time.Second)
+		all.Go(func() {
+			if got, err := cache.Fetch(t.Context(), c, family, "k", read); got != 1 || err != nil {
+				t.Errorf("who came long after the write got %d, %v", got, err)
+			}
+		})
+		synctest.Wait()
+		close(goOn)
+		synctest.Wait()
+		stop()
+		all.Wait()
+	})
+}
+
 // With the database down a list that may have missed a change is better than none;
 // what is made of something that has changed is not.
 func TestOutdatedListsAnswerWhileTheLoadIsUnavailableAndChangedThingsDoNot(t *testing.T) {

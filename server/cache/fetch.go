@@ -50,7 +50,7 @@ func Fetch[T any](ctx context.Context, c *Cache, f Family, key string, load func
 		if v, err := decode[T](r.old.payload); err == nil {
 			r.start(ctx, encoded(r, load))
 			r.served(ctx, r.old)
-			if r.late(r.old) {
+			if r.unsure {
 				r.stale(ctx, r.h.far)
 				return v, nil
 			}
@@ -62,7 +62,11 @@ func Fetch[T any](ctx context.Context, c *Cache, f Family, key string, load func
 	if err != nil {
 		return stale[T](ctx, r, err)
 	}
-	r.miss()
+	if answer.unsure {
+		r.stale(ctx, r.h.far)
+	} else {
+		r.miss()
+	}
 	answer.made.take(ctx)
 	if answer.mine || answer.payload == nil {
 		v, _ := answer.value.(T) // not ok: T is an interface and the value nil
@@ -126,18 +130,18 @@ type request struct {
 	seen    []byte // what the backend has, nil if nothing
 	refused uint64 // the token of a copy that can't be decoded, to be replaced
 	epoch   int64  // the family's invalidations when the backend was asked
-	change  int64  // all changes up to it were known when the request began
 	old     entry  // the stale copy, zero if there is none
 	// outdated: the stale copy may have missed a change, so that it can't answer while it is renewed.
 	outdated bool
+	unsure   bool // a change may have ended the copy that was read last, which is not known
 	at       results
 }
 
 func (c *Cache) request(ctx context.Context, f Family, key string, t reflect.Type) *request {
 	h := c.Family(f)
-	epoch, change := h.invalidations.Load(), c.feed.seq.Load()
+	epoch := h.invalidations.Load()
 	gen := h.current(ctx, c)
-	return &request{c: c, h: h, f: f, name: key, key: c.key(f, gen, key), schema: c.schema(t), remote: gen != 0 && !h.owed.Load(), epoch: epoch, change: change}
+	return &request{c: c, h: h, f: f, name: key, key: c.key(f, gen, key), schema: c.schema(t), remote: gen != 0 && !h.owed.Load(), epoch: epoch}
 }
 
 // lookup returns a copy that may be served without a load: a fresh one, or a
@@ -176,6 +180,7 @@ func (r *request) read(ctx context.Context, l *layer, now time.Time) (entry, boo
 	if !ok {
 		return entry{}, false
 	}
+	r.unsure = r.late(e.made)
 	v, by := r.c.feed.judge(&e.made)
 	if now.Before(e.fresh) && (v == current || v == outdated && e.excused) {
 		return e, true
@@ -192,7 +197,7 @@ func (r *request) read(ctx context.Context, l *layer, now time.Time) (entry, boo
 
 func (r *request) hit(ctx context.Context, e entry) {
 	r.served(ctx, e)
-	if e.excused || r.late(e) {
+	if e.excused || r.unsure {
 		r.stale(ctx, r.at)
 		return
 	}
@@ -203,8 +208,9 @@ func (r *request) hit(ctx context.Context, e entry) {
 	r.at.hit.Inc()
 }
 
-// late says that a change may have ended the copy, which is not known.
-func (r *request) late(e entry) bool { return e.made.follows() && r.c.feed.late() }
+// late says that a change may have ended a copy, which is not known. It is asked before
+// the copy is judged: what is taken in between is in the verdict, and not the other way round.
+func (r *request) late(m made) bool { return m.follows() && r.c.feed.late() }
 
 // served tells what a copy that answers saves, and what it is made of.
 func (r *request) served(ctx context.Context, e entry) {
@@ -231,6 +237,7 @@ type answer struct {
 	value   any
 	payload []byte // nil if value could not be encoded: then it is shared
 	mine    bool   // the caller started the flight: value is its own
+	unsure  bool   // a change may have ended it, which is not known
 	made    made
 }
 
@@ -274,10 +281,12 @@ func (r *request) join(ctx context.Context, load loader) (answer, error) {
 			panic(p)
 		}
 		m := f.made // f is shared
-		if v, _ := r.c.feed.judge(&m); joined && attempt == 0 && v != current && m.seq < r.change {
+		late := r.late(m)
+		v, _ := r.c.feed.judge(&m)
+		if attempt == 0 && (joined || f.copied) && (late || v != current) {
 			continue // it may have read before a change that this caller must see; the next one reads after
 		}
-		return answer{f.value, f.payload, !joined && !f.copied, m}, f.err
+		return answer{f.value, f.payload, !joined && !f.copied, late && f.copied, m}, f.err
 	}
 }
 

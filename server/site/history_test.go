@@ -279,8 +279,7 @@ func history(t *testing.T, length time.Duration) {
 				}
 			}
 			run := newRun(t, childTask{Database: database, Cache: cacheURL + "?shadow=0.05", For: length})
-			kills := run.storm(t, engine)
-			run.judge(t, kills)
+			run.judge(t, run.storm(t, engine, length >= time.Minute))
 		})
 	}
 }
@@ -364,21 +363,28 @@ func newRun(t *testing.T, task childTask) *processes {
 	return r
 }
 
-// storm lets things go wrong, one after the other, until the processes have ended.
-func (r *processes) storm(t *testing.T, engine *enginetest.Process) (faults int) {
+// storm lets things go wrong, one after the other, until the processes have ended. If it
+// is a long one, a reader stands still for longer than the bound, too.
+func (r *processes) storm(t *testing.T, engine *enginetest.Process, long bool) (faults int) {
+	kinds := 4
+	if long {
+		kinds++
+	}
 	for {
+		length := 100*time.Millisecond + rand.N(1500*time.Millisecond)
 		frozen := r.readers[rand.N(len(r.readers))].Process
 		fault := []struct{ begin, end func() }{
 			{engine.Kill, func() { engine.Start(t) }},
 			{engine.Kill, func() { engine.Start(t) }},
 			{engine.Freeze, engine.Thaw},
 			{func() { frozen.Signal(syscall.SIGSTOP) }, func() { frozen.Signal(syscall.SIGCONT) }},
-		}[rand.N(4)]
+			{func() { length = cache.Behind + time.Second; frozen.Signal(syscall.SIGSTOP) }, func() { frozen.Signal(syscall.SIGCONT) }},
+		}[rand.N(kinds)]
 		if !r.during(500*time.Millisecond + rand.N(time.Second)) {
 			return faults
 		}
 		fault.begin()
-		goOn := r.during(100*time.Millisecond + rand.N(1500*time.Millisecond))
+		goOn := r.during(length)
 		fault.end()
 		faults++
 		if !goOn {
