@@ -93,7 +93,7 @@ const (
 	quietTime = 30 * time.Second
 	keepTime  = 30 * time.Minute
 	knownTime = 24 * time.Hour // as long as most tabs are kept open
-	mostIDs   = 65_536 // 72 bytes each, and some 20 of the map: 6 MiB
+	mostIDs   = 65_536         // 72 bytes each, and some 20 of the map: 6 MiB
 )
 
 func newUpdates(emit func(*update), late func()) *updates {
