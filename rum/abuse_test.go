@@ -121,6 +121,48 @@ func TestAGzipBombFrom100Connections(t *testing.T) {
 	}
 }
 
+// TestLongListsFrom100Connections sends lists of as many empty objects as go into 256 KiB, of
+// three bytes each there and two hundred in memory, in less than a KiB.
+func TestLongListsFrom100Connections(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	server := httptest.NewServer(rum.NewHandler(rum.Config{PerSecond: 1 << 30}, reg, keys{}, slog.New(slog.DiscardHandler)))
+	defer server.Close()
+	var requests [][]byte
+	for _, list := range []struct{ head, tail string }{
+		{`{"meta":{},"events":[`, `]}`}, {`{"meta":{},"measurements":[`, `]}`}, {`[{"body":{}},`, `]`}, {`[{"name":"CLS","value":1},`, `]`},
+		{`{"page":"x","timings":[`, `]}`}, {`{"page":"x","serverTiming":[`, `]}`},
+	} {
+		room := 256<<10 - len(list.head) - len(list.tail) - 2
+		var body bytes.Buffer
+		z := gzip.NewWriter(&body)
+		fmt.Fprint(z, list.head, strings.Repeat("{},", room/3), "{}", list.tail)
+		z.Close()
+		requests = append(requests, append(fmt.Appendf(nil, "POST /collect HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n", body.Len()), body.Bytes()...))
+	}
+	before := series(t, reg)
+	var refused, others atomic.Int64
+	added := peak(func() {
+		var sending sync.WaitGroup
+		end := time.Now().Add(*bombing)
+		for i := range 100 {
+			sending.Go(func() {
+				for time.Now().Before(end) {
+					if explode(server.Listener.Addr().String(), requests[i%len(requests)]) == http.StatusBadRequest {
+						refused.Add(1)
+					} else {
+						others.Add(1)
+					}
+				}
+			})
+		}
+		sending.Wait()
+	})
+	t.Logf("%d lists of %d objects from 100 connections: %.1f MiB of memory at the most; %d had another answer, or none", refused.Load(), 256<<10/3, float64(added)/(1<<20), others.Load())
+	if refused.Load() < 100 || added > mostAdded || series(t, reg) != before {
+		t.Errorf("%d were refused, %d bytes added, %d series", refused.Load(), added, series(t, reg)-before)
+	}
+}
+
 // explode sends a request over a connection of its own, and returns the status; 0 if the
 // server hung up before it was read.
 func explode(address string, request []byte) int {

@@ -10,17 +10,17 @@ import (
 // Beacon is a page view, or a part of one, as a client told of it. In JSON it is what
 // rum.js sends.
 type Beacon struct {
-	Page         string         `json:"page"`       // the server's name for the kind of page
-	Connection   string         `json:"connection"` // Network Information API's effective type
-	Automated    bool           `json:"automated"`  // navigator.webdriver: a program holds the browser
-	Vitals       Vitals         `json:"vitals"`
-	Attribution  Attribution    `json:"attribution"`
-	Nav          *Navigation    `json:"nav"`
-	ServerTiming []ServerTiming `json:"serverTiming"` // of the page's response; 16 at the most
-	Timings      []Timing       `json:"timings"`      // of the page's own script; 16 at the most
-	Errors       Errors         `json:"errors"`
-	Confidence   *Confidence    `json:"confidence"`  // in the navigation's times; nil if the browser says nothing
-	NotRestored  []string       `json:"notRestored"` // why the page that was gone back to was not kept
+	Page         string             `json:"page"`       // the server's name for the kind of page
+	Connection   string             `json:"connection"` // Network Information API's effective type
+	Automated    bool               `json:"automated"`  // navigator.webdriver: a program holds the browser
+	Vitals       Vitals             `json:"vitals"`
+	Attribution  Attribution        `json:"attribution"`
+	Nav          *Navigation        `json:"nav"`
+	ServerTiming list[ServerTiming] `json:"serverTiming"` // of the page's response; 16 at the most
+	Timings      list[Timing]       `json:"timings"`      // of the page's own script; 16 at the most
+	Errors       Errors             `json:"errors"`
+	Confidence   *Confidence        `json:"confidence"`  // in the navigation's times; nil if the browser says nothing
+	NotRestored  list[string]       `json:"notRestored"` // why the page that was gone back to was not kept
 
 	unfit []Dropped // that Decode has dropped
 

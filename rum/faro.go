@@ -17,7 +17,7 @@ type faroPayload struct {
 			IsK6Browser bool `json:"isK6Browser"` // a load test holds it
 		} `json:"k6"`
 	} `json:"meta"`
-	Measurements []struct {
+	Measurements list[struct {
 		Type   string `json:"type"`
 		Values struct {
 			LCP  *float64 `json:"lcp"`
@@ -32,12 +32,12 @@ type faroPayload struct {
 		Trace struct {
 			TraceID string `json:"trace_id"`
 		} `json:"trace"`
-	} `json:"measurements"`
-	Events []struct {
+	}] `json:"measurements"`
+	Events list[struct {
 		Name       string         `json:"name"`
 		Attributes faroAttributes `json:"attributes"`
-	} `json:"events"`
-	Exceptions []struct{} `json:"exceptions"`
+	}] `json:"events"`
+	Exceptions list[struct{}] `json:"exceptions"`
 }
 
 // faroAttributes are those of its navigation event, in milliseconds. It says 0 of what did not

@@ -227,8 +227,10 @@ func TestAVitalToldAnewReplacesTheValueBefore(t *testing.T) {
 		}
 		tell("0.03")
 		time.Sleep(time.Hour)
+		tell("0.04") // the visitor has come back to the tab, and left it
+		time.Sleep(time.Hour)
 		v, _ := sink.value("rum.cart.cls")
-		if late := counted(t, reg, "rum_values_late_total"); v != .02 || late != 1 {
+		if late := counted(t, reg, "rum_values_late_total"); v != .02 || late != 2 {
 			t.Errorf("counted is %v, and %v are late", v, late)
 		}
 		ask(h.ServeHTTP, "POST", "/rum", "", `{"name":"CLS","value":0.5,"id":"v6-2"}`)
@@ -351,6 +353,10 @@ func TestTooMuchInOneBeaconIsRefused(t *testing.T) {
 		"metrics":    {"", "[" + strings.Join(slices.Repeat([]string{`{"name":"CLS","value":1}`}, 65), ",") + "]"},
 		"reports":    {"", "[" + strings.Join(slices.Repeat([]string{`{"type":"x","body":{}}`}, 65), ",") + "]"},
 		"signals":    {"", `{"meta":{},"events":[` + strings.Join(slices.Repeat([]string{`{}`}, 65), ",") + "]}"},
+		"timings":    {"", `{"page":"home","vitals":{"LCP":9},"timings":[` + strings.Join(slices.Repeat([]string{`{"name":"a","value":1}`}, 65), ",") + "]}"},
+		"reasons":    {"", `{"page":"home","vitals":{"LCP":9},"notRestored":[` + strings.Repeat(`"",`, 64) + `""]}`},
+		"no list":    {"", `{"page":"home","vitals":{"LCP":9},"timings":{"name":"a"}}`},
+		"half":       {"", `{"page":"home","vitals":{"LCP":9},"timings":[{"name":"a","value":1}`},
 		"nothing":    {"", "   "},
 		"an array":   {"", "[]"},
 		"no array":   {"", "[1]"},

@@ -40,12 +40,9 @@ type report struct {
 
 // decodeReports reads an array of reports, or one.
 func decodeReports(body []byte) ([]Beacon, error) {
-	var all []report
+	var all list[report]
 	if err := read(array(body), &all); err != nil {
 		return nil, fmt.Errorf("not reports: %w", err)
-	}
-	if len(all) > maxValues {
-		return nil, fmt.Errorf("%d reports at once: %d are the most", len(all), maxValues)
 	}
 	var beacons []Beacon
 	for _, r := range all {

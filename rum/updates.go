@@ -14,8 +14,9 @@ import (
 type updates struct {
 	emit  func(*update)
 	quiet time.Duration // after which a value counts
-	keep  time.Duration // for which a page is waited for, and a later value is known to be late
-	most  int           // of all; then the oldest counts at once
+	keep  time.Duration // for which a page is waited for
+	known time.Duration // for which a value that was counted is, so that a later one is known to be late
+	most  int           // of all; then the oldest is forgotten, and counts at once if it waits
 
 	mu      sync.Mutex
 	began   time.Time
@@ -91,12 +92,13 @@ func (u *updates) queueOf(one *update) *queue {
 const (
 	quietTime = 30 * time.Second
 	keepTime  = 30 * time.Minute
-	mostIDs   = 65_536 // 72 bytes each, and some 20 of the map: 6 MiB
+	knownTime = 24 * time.Hour // as long as most tabs are kept open
+	mostIDs   = 65_536         // 72 bytes each, and some 20 of the map: 6 MiB
 )
 
 func newUpdates(emit func(*update), late func()) *updates {
 	return &updates{
-		emit: emit, late: late, quiet: quietTime, keep: keepTime, most: mostIDs,
+		emit: emit, late: late, quiet: quietTime, keep: keepTime, known: knownTime, most: mostIDs,
 		began: time.Now(), byID: map[uint64]int32{}, all: make([]update, 1), seed: maphash.MakeSeed(),
 	}
 }
@@ -186,7 +188,7 @@ func (u *updates) merge(i int32, one *update) bool {
 func (u *updates) settle(now time.Duration) {
 	u.countOf(&u.open, now, u.keep)
 	u.countOf(&u.waiting, now, u.quiet)
-	for i := u.done.first; i != 0 && now-u.all[i].at >= u.keep; i = u.done.first {
+	for i := u.done.first; i != 0 && now-u.all[i].at >= u.known; i = u.done.first {
 		u.forget(i)
 	}
 }

@@ -87,6 +87,12 @@ func TestBoomerangsViewsOfAPageAreToldApart(t *testing.T) {
 			late: 1,
 		},
 		{
+			name: "left hours after it was loaded", // as a tab that is kept open
+			told: []telling{{0, load}, {3 * time.Hour, visit + "n=2&rt.quit=&c.cls=0.2&et.inp=300" + home}},
+			want: map[string][]float64{"home.fcp": {600}, "home.lcp": {1000}, "home.cls": {.1}, "home.inp": {300}},
+			late: 1,
+		},
+		{
 			name: "its beacons overtake each other",
 			told: []telling{{0, visit + "n=2&rt.quit=&c.cls=0.2&et.inp=300" + home}, {time.Second, load + "&et.inp=8"}},
 			want: map[string][]float64{"home.fcp": {600}, "home.lcp": {1000}, "home.cls": {.3}, "home.inp": {300}},

@@ -22,12 +22,9 @@ type webVital struct {
 
 // decodeWebVitals reads one metric or an array of them.
 func decodeWebVitals(body []byte) ([]Beacon, error) {
-	var all []webVital
+	var all list[webVital]
 	if err := read(array(body), &all); err != nil {
 		return nil, fmt.Errorf("not web-vitals: %w", err)
-	}
-	if len(all) > maxValues {
-		return nil, fmt.Errorf("%d metrics in one beacon: %d are the most", len(all), maxValues)
 	}
 	beacons := make([]Beacon, 0, len(all))
 	for _, v := range all {

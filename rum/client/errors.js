@@ -6,7 +6,7 @@ const resources = ['img', 'script', 'link'] // and "other", as video and object
 const most = 100 // a loop that fails for ever tells no more after that
 
 let out, changed // undefined: no view is watched
-let early // addresses of what had failed before this script ran
+let early // addresses of what is counted before its element is told: it had failed before this script ran, or was blocked
 
 function count (kind) {
   if (!out) return
@@ -17,8 +17,9 @@ function count (kind) {
 const address = element => element.currentSrc || element.src || element.href
 const failed = tag => count(resources.includes(tag) ? tag : 'other')
 
-function happened ({ type, disposition, target }) {
+function happened ({ type, disposition, target, blockedURI }) {
   if (disposition === 'report') return
+  if (blockedURI && early.size < most) early.add(blockedURI) // as what extensions bring
   if (type !== 'error' || target === window) count(kinds[type])
   // Its entry may come just before its event: then it is counted.
   else if (!early.delete(address(target))) failed(target.localName)
