@@ -49,6 +49,7 @@ var allowed = []struct{ engine, why, begins string }{
 	{"mysql", "by name, picked where a walk may be far: clustered", "SELECT id FROM (SELECT * FROM (SELECT a.name_sort"},
 	{"sqlite", "the promoted are few", "SELECT a.id FROM addons a WHERE a.listed = 1 AND a.type = ? AND a.promotion > 0"},
 	{"sqlite", "rollouts are few, and as many are read as the page shows", "SELECT a.slug, a.guid, v.number, r.held_back"},
+	{"sqlite", "the add-ons of authors who were renamed, which are few", "SELECT DISTINCT a.id, a.guid FROM addon_authors"},
 	{"sqlite", "parts of at most 500 add-ons, in their order", "SELECT x.addon_id"},
 	{"sqlite", "the same", "SELECT addon_id,"},
 	{"sqlite", "the same", "SELECT version_id,"},
