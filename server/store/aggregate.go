@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -156,7 +157,7 @@ func (c *counted) same(s standing) bool {
 		s.bayesian == c.was.bayesian && s.downloads == c.was.downloads && s.hotness == c.was.hotness
 }
 
-// aggregateTags counts the listed add-ons of every tag. Each is a statement by
+// aggregateTags counts the listed add-ons of every tag. Each is a transaction by
 // itself: the most popular ones take a while, and nobody should wait for all of them.
 func (db *DB) aggregateTags(ctx context.Context) (changed int, err error) {
 	const listed = "SELECT COUNT(*) FROM addon_tags x JOIN addons a ON a.id = x.addon_id WHERE x.tag_id = tags.id AND a.listed = 1"
@@ -167,19 +168,43 @@ func (db *DB) aggregateTags(ctx context.Context) (changed int, err error) {
 			return changed, err
 		}
 		for _, id := range ids {
-			var differs bool
-			if err := db.reads().one(ctx, qAggregateTags, "SELECT addons <> ("+listed+") FROM tags WHERE id = ?", into{&differs}, id); err != nil {
-				return changed, err
-			}
-			if !differs {
-				continue
-			}
-			n, err := db.alone(ctx, qAggregateTags, "UPDATE tags SET addons = ("+listed+") WHERE id = ?", id)
+			n, err := db.recount(ctx, qAggregateTags, recount{table: tagsTable.name, count: listed, where: "id = ?", key: []any{id}})
 			if err != nil {
 				return changed, err
 			}
-			changed += int(n)
+			changed += n
 		}
 		after = ids[len(ids)-1]
 	}
+}
+
+// recount is a row whose column addons is kept, not counted.
+type recount struct {
+	table   string
+	count   string // the SELECT that counts, with counted as its arguments
+	counted []any
+	where   string // the row, by key
+	key     []any
+}
+
+// recount counts anew what a row keeps, and says whether that was another number: 1.
+// The row is locked before what it counts is read, so that whoever changes both has
+// done so, or adds to what is written here. In a transaction, because an UPDATE by
+// itself locks all that it counts in MySQL (repeatable read), and deadlocks with writers.
+func (db *DB) recount(ctx context.Context, q query, c recount) (changed int, err error) {
+	args := append(slices.Clone(c.counted), c.key...)
+	var differs bool
+	err = db.reads().one(ctx, q, "SELECT addons <> ("+c.count+") FROM "+c.table+" WHERE "+c.where, into{&differs}, args...)
+	if err != nil || !differs {
+		return 0, err
+	}
+	err = db.tx(ctx, func(h handle) error {
+		if err := h.one(ctx, q, "SELECT addons FROM "+c.table+" WHERE "+c.where+h.d.forUpdate, into{new(int)}, c.key...); err != nil {
+			return err
+		}
+		n, err := h.exec(ctx, q, "UPDATE "+c.table+" SET addons = ("+c.count+") WHERE "+c.where, args...)
+		changed = int(n)
+		return err
+	})
+	return changed, err
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"addons/server/catalog"
 )
@@ -46,27 +47,30 @@ type offerRow struct {
 	versions []byte // JSON
 }
 
-// readOffers reads the rows that there are, those for one application by one statement.
+// readOffers reads the rows that there are by one statement, which is what an update
+// check may make: for keys of several applications it brings rows that nobody asked for too.
 func (d *driver) readOffers(ctx context.Context, keys []offerKey) (map[offerKey]offerRow, error) {
-	byApp := map[string][]any{}
+	var apps, guids []any
 	for _, k := range keys {
-		byApp[k.app] = append(byApp[k.app], k.guid)
-	}
-	rows := make(map[offerKey]offerRow, len(keys))
-	for app, guids := range byApp {
-		err := d.reads().rows(ctx, qCandidates, "SELECT guid, slug, versions FROM offers WHERE app = ? AND guid IN "+in(len(guids)), append([]any{app}, guids...), func(r row) error {
-			key, o := offerKey{app: app}, offerRow{}
-			if err := r.Scan(&key.guid, &o.slug, &o.versions); err != nil {
-				return err
-			}
-			rows[key] = o
-			return nil
-		})
-		if err != nil && !errors.Is(err, catalog.ErrNotFound) {
-			return nil, err
+		guids = append(guids, k.guid)
+		if !slices.Contains(apps, any(k.app)) {
+			apps = append(apps, k.app)
 		}
 	}
-	return rows, nil
+	rows := make(map[offerKey]offerRow, len(keys))
+	err := d.reads().rows(ctx, qCandidates, "SELECT guid, app, slug, versions FROM offers WHERE app IN "+in(len(apps))+" AND guid IN "+in(len(guids)), append(apps, guids...), func(r row) error {
+		var key offerKey
+		var o offerRow
+		if err := r.Scan(&key.guid, &key.app, &o.slug, &o.versions); err != nil {
+			return err
+		}
+		rows[key] = o
+		return nil
+	})
+	if errors.Is(err, catalog.ErrNotFound) {
+		err = nil
+	}
+	return rows, err
 }
 
 // offer is a version in the JSON column of offers. Names are short because there

@@ -132,11 +132,12 @@ func previewRow(id any, addonID int64, place int, p catalog.Preview) []any {
 	return []any{id, addonID, place, p.Position, asJSON(p.Caption), p.Image, p.Width, p.Height}
 }
 
-// unique returns the list without repetitions, in its order.
+// unique returns the list without repetitions, in its order. Spaces at the end don't
+// count: to MySQL, texts that differ in them are the same key.
 func unique(list []string) []string {
 	var all []string
 	for _, s := range list {
-		if s != "" && !slices.Contains(all, s) {
+		if s = strings.TrimRight(s, " "); s != "" && !slices.Contains(all, s) {
 			all = append(all, s)
 		}
 	}

@@ -35,6 +35,10 @@ const manyRows = pickMax
 var allowed = []struct{ engine, why, begins string }{
 	{"", "without the search engine there is no index of words", "SELECT by words: "},
 	{"", "nightly: as many lists as there are categories and tags", "SELECT app, category, tag, type FROM list_totals"},
+	{"", "nightly: which types and applications there are", "SELECT DISTINCT '', type, apps FROM addons"},
+	{"", "the same, of each category", "SELECT DISTINCT x.app, a.type, a.apps FROM addon_categories"},
+	{"", "the same, of each tag", "SELECT DISTINCT '', a.type, a.apps FROM tags"},
+	{"", "nightly: the categories, from the index alone", "SELECT DISTINCT slug FROM addon_categories"},
 	{"mysql", "nightly: each list is counted, a category by its own rows", "SELECT addons <> (SELECT COUNT(*)"},
 	{"", "nightly: the mean of all ratings", "SELECT COUNT(*), COALESCE(SUM(rating_count)"},
 	{"", "every job; few wait, and it reads the index alone", "SELECT COALESCE(SUM(CASE WHEN dead = 0"},
@@ -45,6 +49,7 @@ var allowed = []struct{ engine, why, begins string }{
 	{"mysql", "by name, picked where a walk may be far: clustered", "SELECT id FROM (SELECT * FROM (SELECT a.name_sort"},
 	{"sqlite", "the promoted are few", "SELECT a.id FROM addons a WHERE a.listed = 1 AND a.type = ? AND a.promotion > 0"},
 	{"sqlite", "rollouts are few, and as many are read as the page shows", "SELECT a.slug, a.guid, v.number, r.held_back"},
+	{"sqlite", "the add-ons of authors who were renamed, which are few", "SELECT DISTINCT a.id, a.guid FROM addon_authors"},
 	{"sqlite", "parts of at most 500 add-ons, in their order", "SELECT x.addon_id"},
 	{"sqlite", "the same", "SELECT addon_id,"},
 	{"sqlite", "the same", "SELECT version_id,"},

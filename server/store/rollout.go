@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"addons/server/catalog"
@@ -60,9 +61,17 @@ func (h handle) holdBack(ctx context.Context, versionID int64, percent int) erro
 		h.d.orUpdate("version_id", "held_back", "changed"))
 }
 
-func (h handle) holdBackNew(ctx context.Context, versions []savingVersion, percent int) error {
+// offeredNumbers are those of the versions that the add-on offers.
+func (h handle) offeredNumbers(ctx context.Context, addonID int64) ([]string, error) {
+	return list(ctx, h, qSaveRollout, "SELECT number FROM versions WHERE addon_id = ? AND offered = 1", []any{addonID},
+		func(r row, number *string) error { return r.Scan(number) })
+}
+
+// holdBackNew holds back what was not offered before. That it was known is not enough: a
+// version that waits for its review is known, and new to all clients when it is public.
+func (h handle) holdBackNew(ctx context.Context, versions []savingVersion, before []string, percent int) error {
 	for _, v := range versions {
-		if v.known || !v.Offered() {
+		if !v.Offered() || slices.Contains(before, v.Number) {
 			continue
 		}
 		if err := h.holdBack(ctx, v.ID, percent); err != nil {
@@ -75,11 +84,13 @@ func (h handle) holdBackNew(ctx context.Context, versions []savingVersion, perce
 // rolloutsMax bounds Rollouts: more at once nobody could watch.
 const rolloutsMax = 1000
 
-// Rollouts lists the rollouts under way, the newest version's first, at most 1,000. SQLite
+// Rollouts lists the rollouts under way, the newest version's first, at most 1,000: not
+// those of versions that are not offered to anybody, which nobody could end. SQLite
 // takes CROSS JOIN to mean that the few rollouts are to be read first.
 func (db *DB) Rollouts(ctx context.Context) ([]Rollout, error) {
 	return list(ctx, db.reads(), qRollouts, `SELECT a.slug, a.guid, v.number, r.held_back, r.changed FROM rollouts r
-		CROSS JOIN versions v ON v.id = r.version_id CROSS JOIN addons a ON a.id = v.addon_id ORDER BY r.version_id DESC LIMIT ?`,
+		CROSS JOIN versions v ON v.id = r.version_id CROSS JOIN addons a ON a.id = v.addon_id
+		WHERE v.offered = 1 ORDER BY r.version_id DESC LIMIT ?`,
 		[]any{rolloutsMax}, func(r row, out *Rollout) error {
 			held := 0
 			err := r.Scan(&out.Slug, &out.GUID, &out.Version, &held, fromSeconds(&out.Changed))

@@ -26,7 +26,7 @@ type Import struct {
 	// Jobs are written in the same transaction, if anything changed; nil for none.
 	Jobs func(addonID int64) []Job
 	// HeldBack is from how many percent of the clients update checks hold back those of
-	// Versions that the add-on, if it is known already, has not had yet: see SetRollout.
+	// Versions that the add-on, if it is known already, has not offered yet: see SetRollout.
 	HeldBack int
 }
 
@@ -195,11 +195,18 @@ func (s *saving) save(ctx context.Context, h handle) (Saved, error) {
 		a.Slug = stored.slug
 	}
 	versions := s.newVersions(stored)
+	var offered []string
+	holdBack := stored.id != 0 && s.heldBack > 0
+	if holdBack {
+		if offered, err = h.offeredNumbers(ctx, stored.id); err != nil {
+			return Saved{}, err
+		}
+	}
 	if err := h.saveVersions(ctx, a.ID, versions); err != nil {
 		return Saved{}, err
 	}
-	if stored.id != 0 && s.heldBack > 0 {
-		if err := h.holdBackNew(ctx, versions, s.heldBack); err != nil {
+	if holdBack {
+		if err := h.holdBackNew(ctx, versions, offered, s.heldBack); err != nil {
 			return Saved{}, err
 		}
 	}

@@ -521,6 +521,21 @@ func rollouts(t *testing.T, db *store.DB) {
 	}
 	save(t, db, simple(1))
 	equal(t, "held back of a new add-on", len(must[[]store.Rollout](t)(db.Rollouts(ctx))), 1)
+
+	// One that was known before it was reviewed is new to the clients.
+	twelve := clockVersion("1.12", 0)
+	twelve.File.Status = catalog.Unreviewed
+	in.Versions = append(in.Versions, twelve)
+	save(t, db, in)
+	if _, ok := held()["1.12"]; ok {
+		t.Errorf("candidates %v, want 1.12 when it is public", held())
+	}
+	twelve.File.Status, in.HeldBack = catalog.Public, 90
+	save(t, db, in)
+	equal(t, "held back, public", []int{held()["1.12"], held()["1.11"], held()["1.10"]}, []int{90, 100, 0})
+	twelve.Deleted, in.Versions[len(in.Versions)-2].Deleted = true, true
+	save(t, db, in)
+	equal(t, "rollouts of deleted versions", len(must[[]store.Rollout](t)(db.Rollouts(ctx))), 0)
 }
 
 func candidatesAtOnce(t *testing.T, db *store.DB) {

@@ -17,6 +17,10 @@ type totalKey struct {
 	kind               catalog.Type
 }
 
+func (k totalKey) compare(l totalKey) int {
+	return cmp.Or(cmp.Compare(k.app, l.app), cmp.Compare(k.category, l.category), cmp.Compare(k.tag, l.tag), cmp.Compare(k.kind, l.kind))
+}
+
 // totalled says whether list_totals has the list's length. What else narrows a list is
 // counted when it is asked for.
 func (b Browse) totalled() bool {
@@ -100,10 +104,7 @@ func (h handle) countTotals(ctx context.Context, old, now map[totalKey]bool) err
 
 // totalRows are in the key's order, in which everybody locks them.
 func totalRows(counts map[totalKey]int) (rows [][]any) {
-	keys := slices.SortedFunc(maps.Keys(counts), func(a, b totalKey) int {
-		return cmp.Or(cmp.Compare(a.app, b.app), cmp.Compare(a.category, b.category), cmp.Compare(a.tag, b.tag), cmp.Compare(a.kind, b.kind))
-	})
-	for _, key := range keys {
+	for _, key := range slices.SortedFunc(maps.Keys(counts), totalKey.compare) {
 		rows = append(rows, []any{key.app, key.category, key.tag, key.kind, counts[key]})
 	}
 	return rows
@@ -114,11 +115,10 @@ func (d dialect) addTotals() string {
 	return d.onConflict("app, category, tag, type", "addons = list_totals.addons + "+d.given("addons"))
 }
 
-// aggregateTotals counts every list of list_totals anew. Each is a statement by itself,
-// as with tags.
+// aggregateTotals counts every list of list_totals anew, and those that it lacks. Each is
+// a transaction by itself, as with tags.
 func (db *DB) aggregateTotals(ctx context.Context) (changed int, err error) {
-	keys, err := list(ctx, db.reads(), qAggregateTotals, "SELECT app, category, tag, type FROM list_totals", nil,
-		func(r row, k *totalKey) error { return r.Scan(&k.app, &k.category, &k.tag, &k.kind) })
+	keys, err := db.totalKeys(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -127,20 +127,95 @@ func (db *DB) aggregateTotals(ctx context.Context) (changed int, err error) {
 		if err != nil {
 			return changed, err
 		}
-		count, where := "(SELECT COUNT(*)"+f.pick()+")", " WHERE app = ? AND category = ? AND tag = ? AND type = ?"
-		args := append(f.args, k.app, k.category, k.tag, k.kind)
-		var differs bool
-		if err := db.reads().one(ctx, qAggregateTotals, "SELECT addons <> "+count+" FROM list_totals"+where, into{&differs}, args...); err != nil {
-			return changed, err
-		}
-		if !differs {
-			continue
-		}
-		n, err := db.alone(ctx, qAggregateTotals, "UPDATE list_totals SET addons = "+count+where, args...)
+		n, err := db.recount(ctx, qAggregateTotals, recount{
+			table: totalsTable.name, count: "SELECT COUNT(*)" + f.pick(), counted: f.args,
+			where: "app = ? AND category = ? AND tag = ? AND type = ?", key: []any{k.app, k.category, k.tag, k.kind},
+		})
 		if err != nil {
 			return changed, err
 		}
-		changed += int(n)
+		changed += n
 	}
 	return changed, nil
+}
+
+// totalKeys are those of list_totals, to which it adds the lists that have add-ons and no
+// row: a process of the build before writes none.
+func (db *DB) totalKeys(ctx context.Context) ([]totalKey, error) {
+	all := map[totalKey]bool{}
+	err := db.reads().rows(ctx, qAggregateTotals, "SELECT app, category, tag, type FROM list_totals", nil, func(r row) error {
+		var k totalKey
+		err := r.Scan(&k.app, &k.category, &k.tag, &k.kind)
+		all[k] = true
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	populated, err := db.populated(ctx)
+	if err != nil {
+		return nil, err
+	}
+	missing := map[totalKey]int{}
+	for k := range populated {
+		if !all[k] {
+			all[k], missing[k] = true, 0
+		}
+	}
+	if len(missing) > 0 {
+		err = db.tx(ctx, func(h handle) error {
+			return h.insertRows(ctx, qAggregateTotals, totalsTable, totalRows(missing), h.d.onConflict("app, category, tag, type"))
+		})
+	}
+	return slices.SortedFunc(maps.Keys(all), totalKey.compare), err
+}
+
+// populated are the lists that have add-ons, one category and one tag after the other.
+func (db *DB) populated(ctx context.Context) (map[totalKey]bool, error) {
+	in := map[totalKey]bool{}
+	add := func(category, tag, text string, args ...any) error {
+		return db.reads().rows(ctx, qAggregateTotals, text, args, func(r row) error {
+			var c inCategory
+			var kind catalog.Type
+			var apps int
+			err := r.Scan(&c.app, &kind, &apps)
+			var categories []inCategory
+			var tags []string
+			if c.slug = category; category != "" {
+				categories = append(categories, c)
+			}
+			if tag != "" {
+				tags = append(tags, tag)
+			}
+			maps.Copy(in, lists(kind, apps, categories, tags))
+			return err
+		})
+	}
+	if err := add("", "", "SELECT DISTINCT '', type, apps FROM addons WHERE listed = 1"); err != nil {
+		return nil, err
+	}
+	text := func(r row, s *string) error { return r.Scan(s) }
+	categories, err := list(ctx, db.reads(), qAggregateTotals, "SELECT DISTINCT slug FROM addon_categories", nil, text)
+	if err != nil {
+		return nil, err
+	}
+	for _, slug := range categories {
+		err := add(slug, "", `SELECT DISTINCT x.app, a.type, a.apps FROM addon_categories x JOIN addons a ON a.id = x.addon_id
+			WHERE x.slug = ? AND a.listed = 1`, slug)
+		if err != nil {
+			return nil, err
+		}
+	}
+	tags, err := list(ctx, db.reads(), qAggregateTotals, "SELECT name FROM tags WHERE addons > 0", nil, text)
+	if err != nil {
+		return nil, err
+	}
+	for _, tag := range tags {
+		err := add("", tag, `SELECT DISTINCT '', a.type, a.apps FROM tags t JOIN addon_tags x ON x.tag_id = t.id JOIN addons a ON a.id = x.addon_id
+			WHERE t.name = ? AND a.listed = 1`, tag)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return in, nil
 }

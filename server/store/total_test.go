@@ -147,7 +147,7 @@ func membersOf(t *testing.T, db *store.DB) map[string]int {
 // change runs a statement, past the package.
 func change(t *testing.T, rawURL, text string) {
 	t.Helper()
-	kind, name := "sqlite", strings.TrimPrefix(rawURL, "sqlite:")
+	kind, name := "sqlite", strings.TrimPrefix(rawURL, "sqlite:")+"?_pragma=busy_timeout(4000)"
 	if u, err := url.Parse(rawURL); err == nil && u.Scheme == "mysql" {
 		password, _ := u.User.Password()
 		kind, name = "mysql", fmt.Sprintf("%s:%s@tcp(%s)%s", u.User.Username(), password, u.Host, u.Path)

@@ -2,6 +2,8 @@
 -- How many listed add-ons of each type there are, of those that run in an application,
 -- in a category of it or with a tag; '' is any: pages of lists say so, and counting takes
 -- longer than a page. Who changes an add-on changes these in the same transaction.
+-- A run that was cut short has left a part of it: MySQL commits each statement.
+DROP TABLE IF EXISTS list_totals;
 CREATE TABLE list_totals (
     app VARCHAR(50) NOT NULL,
     category VARCHAR(255) NOT NULL,
