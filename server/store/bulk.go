@@ -53,7 +53,7 @@ func (db *DB) Bulk(ctx context.Context, recipe string) (*Bulk, error) {
 	if err := db.tx(ctx, func(h handle) error { return b.begin(ctx, h, recipe) }); err != nil {
 		return nil, fmt.Errorf("bulk load: %w", err)
 	}
-	err := b.known(ctx, db.reads())
+	err := b.known(ctx, db.latest())
 	if err == nil {
 		b.local, err = db.takesLocalData(ctx)
 	}
@@ -503,7 +503,7 @@ func (db *DB) countAnew(ctx context.Context) error {
 	if db.name != "mysql" {
 		return nil
 	}
-	return db.reads().rows(ctx, qBulkState, "ANALYZE TABLE addons, addon_texts, addon_words, authors, addon_authors, addon_categories, tags, addon_tags, versions, files, compat, offers, ratings",
+	return db.latest().rows(ctx, qBulkState, "ANALYZE TABLE addons, addon_texts, addon_words, authors, addon_authors, addon_categories, tags, addon_tags, versions, files, compat, offers, ratings",
 		nil, func(row) error { return nil })
 }
 

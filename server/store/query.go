@@ -68,6 +68,8 @@ const (
 	qChanges
 	qChange
 	qGUIDs
+	qHeartbeat
+	qPosition
 	queryCount
 )
 
@@ -137,6 +139,8 @@ func queryNames() [queryCount]string {
 		qChanges:          "changes",
 		qChange:           "change",
 		qGUIDs:            "guids",
+		qHeartbeat:        "heartbeat",
+		qPosition:         "position",
 	}
 }
 

@@ -1,0 +1,558 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"addons/server/catalog"
+	"addons/server/enginetest"
+	"addons/server/metrics"
+)
+
+// pair is a new database on a MariaDB that another one replicates. One test at a time
+// has them, in whatever process: it may stop the replication.
+type pair struct {
+	t                   *testing.T
+	writer, replica     *url.URL // of the database
+	onWriter, onReplica *sql.DB
+	log                 *bytes.Buffer // of those opened
+	reg                 *metrics.Registry
+}
+
+func newPair(t *testing.T) *pair {
+	t.Helper()
+	p := &pair{t: t, log: &bytes.Buffer{}}
+	server := func(variable string) (*url.URL, *sql.DB) {
+		u, err := url.Parse(enginetest.URL(t, variable))
+		if err != nil {
+			t.Fatal(err)
+		}
+		db, err := sql.Open("mysql", "root@tcp("+u.Host+")/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { db.Close() })
+		return u, db
+	}
+	p.writer, p.onWriter = server("MYSQL_WRITER")
+	p.replica, p.onReplica = server("MYSQL_REPLICA")
+	conn, err := p.onWriter.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() }) // which gives the lock back
+	var got int
+	if err := conn.QueryRowContext(t.Context(), "SELECT GET_LOCK('replication', 300)").Scan(&got); err != nil || got != 1 {
+		t.Fatalf("the pair is taken: %d, %v", got, err)
+	}
+	name := "addons_pair_" + strings.ToLower(rand.Text()[:12])
+	p.writer.Path, p.replica.Path = "/"+name, "/"+name
+	p.exec(p.onWriter, "CREATE DATABASE "+name)
+	t.Cleanup(func() {
+		p.exec(p.onReplica, "START SLAVE")
+		p.exec(p.onWriter, "DROP DATABASE "+name)
+	})
+	return p
+}
+
+func (p *pair) exec(db *sql.DB, text string) {
+	p.t.Helper()
+	if _, err := db.Exec(text); err != nil {
+		p.t.Fatalf("%s: %v", text, err)
+	}
+}
+
+// stop has the replica stand still, and goOn ends that.
+func (p *pair) stop() { p.t.Helper(); p.exec(p.onReplica, "STOP SLAVE SQL_THREAD") }
+func (p *pair) goOn() { p.t.Helper(); p.exec(p.onReplica, "START SLAVE") }
+
+// open opens the database with the replicas, "" for the pair's own, and waits until
+// all of them are read from.
+func (p *pair) open(replicas ...string) *DB {
+	p.t.Helper()
+	for i, r := range replicas {
+		if !strings.HasPrefix(r, "mysql:") {
+			replicas[i] = p.replica.String() + r
+		}
+	}
+	p.reg = metrics.New(nil)
+	db, err := Open(p.t.Context(), p.writer.String(), p.reg, slog.New(slog.NewTextHandler(p.log, nil)), replicas...)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { db.Close() })
+	for _, r := range db.replicas.list {
+		p.await(r.name+" is read from", func() bool { return r.state.Load() != nil })
+	}
+	return db
+}
+
+// await waits for what another process or a goroutine does.
+func (p *pair) await(what string, is func() bool) {
+	p.t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(20 * time.Second)
+	for !is() {
+		select {
+		case <-tick.C:
+		case <-late:
+			p.t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+// caughtUp waits until the replica has what the writer has committed.
+func (p *pair) caughtUp() {
+	p.t.Helper()
+	var position string
+	var result int
+	err := p.onWriter.QueryRow("SELECT @@GLOBAL.gtid_binlog_pos").Scan(&position)
+	if err == nil {
+		err = p.onReplica.QueryRow("SELECT MASTER_GTID_WAIT(?, 20)", position).Scan(&result)
+	}
+	if err != nil || result != 0 {
+		p.t.Fatalf("replica at %s: %d, %v", position, result, err)
+	}
+}
+
+// reads are how many were made of a server, by reason.
+func (p *pair) reads(server, reason string) int {
+	p.t.Helper()
+	return int(p.series("addons_db_reads_total", map[string]string{"server": server, "reason": reason}))
+}
+
+func (p *pair) series(name string, labels map[string]string) float64 {
+	p.t.Helper()
+	families, err := p.reg.Prometheus().Gather()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			got := prometheus.Labels{}
+			for _, l := range m.GetLabel() {
+				got[l.GetName()] = l.GetValue()
+			}
+			same := f.GetName() == name
+			for k, v := range labels {
+				same = same && got[k] == v
+			}
+			if same {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	p.t.Fatalf("no %s of %v", name, labels)
+	return 0
+}
+
+// clockAddon is an add-on whose only version says how often it was saved.
+func clockAddon(n int) Import {
+	return Import{Addon: &catalog.Addon{
+		GUID: "clock@example.org", Slug: "clock", Type: catalog.Extension, Status: catalog.Public,
+		Name: catalog.Text{"en-US": "Clock"}, Summary: catalog.Text{"en-US": fmt.Sprint(n)}, DefaultLocale: "en-US",
+	}}
+}
+
+func (p *pair) save(ctx context.Context, db *DB, n int) {
+	p.t.Helper()
+	if _, err := db.Save(ctx, clockAddon(n)); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// shows returns what the add-on says, 0 if there is none.
+func shows(ctx context.Context, db *DB) (n int, err error) {
+	a, err := db.Addon(ctx, "clock")
+	if errors.Is(err, catalog.ErrNotFound) {
+		return 0, nil
+	}
+	if err == nil {
+		_, err = fmt.Sscan(a.Summary["en-US"], &n)
+	}
+	return n, err
+}
+
+func (p *pair) want(ctx context.Context, db *DB, n int, why string) {
+	p.t.Helper()
+	if got, err := shows(ctx, db); got != n || err != nil {
+		p.t.Errorf("%s: read %d, %v, want %d", why, got, err, n)
+	}
+}
+
+func TestReadsAreMadeOfTheReplicaAndTheRestOfTheWriter(t *testing.T) {
+	p := newPair(t)
+	db := p.open("")
+	ctx := t.Context()
+	p.save(ctx, db, 1)
+	p.caughtUp()
+	// What only the replica has.
+	p.exec(p.onReplica, "UPDATE "+p.replica.Path[1:]+".addon_texts SET text = '7' WHERE text = '1'")
+	p.want(ctx, db, 7, "a read by itself")
+	p.want(Latest(ctx), db, 1, "the latest")
+	saved, err := db.Save(ctx, clockAddon(1))
+	if err != nil || saved.Changed {
+		t.Errorf("an import compares itself with the replica: %v, %v", saved.Changed, err)
+	}
+	if n := p.reads("replica1", readChosen); n == 0 || p.reads("writer", readAsked) == 0 || p.reads("writer", readNone) != 0 {
+		t.Errorf("%d reads of the replica, %d of the latest, %d for want of a replica", n, p.reads("writer", readAsked), p.reads("writer", readNone))
+	}
+	if p.series("addons_db_replica_used", map[string]string{"server": "replica1"}) != 1 {
+		t.Error("the metrics say that the replica is left out")
+	}
+}
+
+func TestAReplicaThatStandsStillIsLeftOutUntilItHasCaughtUp(t *testing.T) {
+	p := newPair(t)
+	db := p.open("?lag=1s")
+	r := db.replicas.list[0]
+	p.stop()
+	stopped := time.Now()
+	p.await("left out", func() bool { return r.state.Load() == nil })
+	// The limit, two beats by which it is measured, and a look; and the machine is busy.
+	if took := time.Since(stopped); took > 6*time.Second {
+		t.Errorf("left out after %v", took)
+	}
+	if lag := p.series("addons_db_replica_lag_seconds", map[string]string{"server": "replica1"}); lag <= 1 {
+		t.Errorf("left out at a lag of %v s", lag)
+	}
+	p.save(t.Context(), db, 1)
+	p.want(t.Context(), db, 1, "without a replica")
+	if p.reads("writer", readNone) == 0 {
+		t.Error("reads of the writer are not counted")
+	}
+	p.goOn()
+	p.await("used again", func() bool { return r.state.Load() != nil })
+	before := p.reads("replica1", readChosen)
+	p.want(t.Context(), db, 1, "with a replica")
+	if p.reads("replica1", readChosen) == before {
+		t.Error("it is not read from again")
+	}
+	if said := p.log.String(); !strings.Contains(said, "left out") || !strings.Contains(said, "lags more than 1s") {
+		t.Errorf("log: %s", said)
+	}
+}
+
+func TestAReplicaThatIsCutOffOrFrozenCostsNobodyAnError(t *testing.T) {
+	p := newPair(t)
+	f := enginetest.NewFront(t, p.replica.Host)
+	behind := *p.replica
+	behind.Host = f.Addr
+	db := p.open(behind.String(), "")
+	r := db.replicas.list[0]
+	p.save(t.Context(), db, 1)
+	p.caughtUp()
+	ctx, stop := context.WithCancel(t.Context())
+	var readers sync.WaitGroup
+	var worst atomic.Int64
+	for range 8 {
+		readers.Go(func() {
+			for ctx.Err() == nil {
+				start := time.Now()
+				// A reader is not stopped half-way, which would be an error of its own.
+				if n, err := shows(t.Context(), db); n != 1 || err != nil {
+					t.Errorf("read %d, %v", n, err)
+					return
+				}
+				for took := int64(time.Since(start)); ; {
+					if w := worst.Load(); took <= w || worst.CompareAndSwap(w, took) {
+						break
+					}
+				}
+			}
+		})
+	}
+	used := func() bool { return r.state.Load() != nil }
+	for _, bad := range []struct {
+		name      string
+		begin     func()
+		end       func()
+		untilGone bool
+	}{
+		{"cut", f.Cut, func() {}, false},
+		{"down", f.Down, func() { f.Up(t) }, true},
+		{"frozen", f.Freeze, f.Thaw, true},
+	} {
+		before := r.chosen.Value()
+		p.await("read from before "+bad.name, func() bool { return used() && r.chosen.Value() > before })
+		bad.begin()
+		if bad.untilGone {
+			p.await("left out when "+bad.name, func() bool { return !used() })
+		}
+		bad.end()
+		p.await("used after "+bad.name, used)
+	}
+	stop()
+	readers.Wait()
+	// Until a look has noticed, and the machine is busy.
+	if w := time.Duration(worst.Load()); w > timeout-time.Second {
+		t.Errorf("a read took %v", w)
+	}
+	if p.reads("replica1", readLost) == 0 || p.reads("replica2", readChosen) == 0 {
+		t.Error("nobody noticed, or the other replica was not asked")
+	}
+}
+
+func TestReplicasAnswerWhileTheWriterIsDown(t *testing.T) {
+	p := newPair(t)
+	f := enginetest.NewFront(t, p.writer.Host)
+	p.writer.Host = f.Addr
+	db := p.open("")
+	p.save(t.Context(), db, 1)
+	p.caughtUp()
+	f.Down()
+	if _, err := db.Clock(t.Context()); !errors.Is(err, catalog.ErrUnavailable) {
+		t.Errorf("clock of a writer that is down: %v, want unavailable", err)
+	}
+	p.want(t.Context(), db, 1, "with the writer down")
+	f.Up(t)
+}
+
+func TestASessionReadsWhatItWrote(t *testing.T) {
+	p := newPair(t)
+	db := p.open("?lag=10s")
+	if ctx, s := db.Session(t.Context(), ""); s.Wrote() || s.Token(ctx) != "" {
+		t.Error("a session that wrote nothing has a token")
+	}
+	p.save(t.Context(), db, 1)
+	p.caughtUp()
+	p.stop()
+
+	ctx, s := db.Session(t.Context(), "")
+	p.want(ctx, db, 1, "before")
+	p.save(ctx, db, 2)
+	p.want(ctx, db, 2, "the same request")
+	token := s.Token(ctx)
+	p.want(t.Context(), db, 1, "somebody else, of a replica that stands still")
+	after := func(why string, n int, token string) {
+		t.Helper()
+		ctx, s := db.Session(t.Context(), token)
+		p.want(ctx, db, n, why)
+		if known, _, _, err := db.Candidates(ctx, "clock@example.org", "firefox"); !known || err != nil {
+			t.Errorf("%s: candidates %t, %v", why, known, err)
+		}
+		if s.Wrote() {
+			t.Errorf("%s: wrote", why)
+		}
+	}
+	after("the next request", 2, token)
+	after("a request with a token of another's making", 1, "AAAAAAAAAAAAAAAAMC0xLTE")
+	if n := p.reads("writer", readOwn); n == 0 {
+		t.Error("reads of the writer for the session's sake are not counted")
+	}
+
+	p.goOn()
+	p.caughtUp()
+	before, own := p.reads("replica1", readChosen), p.reads("writer", readOwn)
+	after("with a replica that has it", 2, token)
+	if p.reads("replica1", readChosen) == before || p.reads("writer", readOwn) != own {
+		t.Error("the session stays with the writer")
+	}
+}
+
+// TestNothingIsOlderThanWhatTheFeedTold: who has been told of changes up to a number, as
+// the feed of update checks and of the cache, reads nothing older.
+func TestNothingIsOlderThanWhatTheFeedTold(t *testing.T) {
+	p := newPair(t)
+	db := p.open("?lag=10s&pool=4")
+	ctx := t.Context()
+	base, err := db.Clock(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.save(ctx, db, 1)
+	p.caughtUp()
+	p.stop()
+	p.save(ctx, db, 2)
+	p.want(ctx, db, 1, "untold")
+	if guids, err := db.Changes(ctx, base, 10); len(guids) != 2 || err != nil {
+		t.Errorf("changes: %v, %v", guids, err)
+	}
+	p.want(ctx, db, 2, "told of it by Changes")
+	if p.reads("writer", readBehind) == 0 {
+		t.Error("reads of the writer for the changes' sake are not counted")
+	}
+	p.goOn()
+	// Each save is one change, and shows its number.
+	stopped := make(chan struct{})
+	var writing sync.WaitGroup
+	writing.Go(func() {
+		defer close(stopped)
+		for n := 3; n < 150; n++ {
+			if _, err := db.Save(ctx, clockAddon(n)); err != nil {
+				t.Error(err)
+				return
+			}
+			if n%50 == 0 {
+				p.exec(p.onReplica, "STOP SLAVE SQL_THREAD")
+			}
+			if n%50 == 10 {
+				p.exec(p.onReplica, "START SLAVE")
+			}
+		}
+	})
+	var reading sync.WaitGroup
+	for range 4 {
+		reading.Go(func() {
+			for done := false; !done; {
+				select {
+				case <-stopped:
+					done = true
+				default:
+				}
+				seq, err := db.Clock(ctx)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if n, err := shows(ctx, db); int64(n) < seq-base || err != nil {
+					t.Errorf("told of change %d, read %d, %v", seq-base, n, err)
+					return
+				}
+			}
+		})
+	}
+	writing.Wait()
+	reading.Wait()
+	before := p.reads("replica1", readChosen)
+	p.goOn()
+	p.await("read from again", func() bool {
+		p.want(ctx, db, 149, "in the end")
+		return p.reads("replica1", readChosen) > before
+	})
+}
+
+func TestASessionStaysWithOneReplica(t *testing.T) {
+	p := newPair(t)
+	f := enginetest.NewFront(t, p.replica.Host)
+	behind := *p.replica
+	behind.Host = f.Addr
+	db := p.open(behind.String(), "")
+	ctx, _ := db.Session(t.Context(), "")
+	for range 10 {
+		p.want(ctx, db, 0, "nothing")
+	}
+	if a, b := p.reads("replica1", readChosen), p.reads("replica2", readChosen); min(a, b) != 0 || max(a, b) != 10 {
+		t.Errorf("%d and %d reads, want all of one replica", a, b)
+	}
+	for range 10 {
+		p.want(t.Context(), db, 0, "nothing")
+	}
+	if a, b := p.reads("replica1", readChosen), p.reads("replica2", readChosen); min(a, b) < 5 {
+		t.Errorf("%d and %d reads, want turns without a session", a, b)
+	}
+}
+
+func TestAWrongReplicaIsRefusedOrToldOf(t *testing.T) {
+	p := newPair(t)
+	other := *p.writer
+	other.Path += "_other"
+	p.exec(p.onWriter, "CREATE DATABASE "+other.Path[1:])
+	defer p.exec(p.onWriter, "DROP DATABASE "+other.Path[1:])
+	open := func(to string, replicas ...string) (*DB, error) {
+		return Open(t.Context(), to, metrics.New(nil), slog.New(slog.NewTextHandler(p.log, nil)), replicas...)
+	}
+	db, err := open(other.String(), other.String()) // it now has a secret of its own
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.Close()
+	if said := p.log.String(); !strings.Contains(said, "read_only=ON") {
+		t.Errorf("no word of a replica that can be written to: %s", said)
+	}
+	for says, replicas := range map[string][]string{
+		"replica 1, " + other.Host + other.Path + ": it is another database": {other.String()},
+		"replica 2: this is no MySQL URL":                                    {p.replica.String(), "sqlite:s3cret"},
+		"replica 1: unknown parameter":                                       {p.replica.String() + "?delay=1s"},
+		"wanted 1s to 10s":                                                   {p.replica.String() + "?lag=0s"},
+		"is there already":                                                   {p.replica.String(), p.replica.String() + "?lag=3s"},
+		"give 8 at most":                                                     make([]string, 9),
+	} {
+		if db, err := open(p.writer.String(), replicas...); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%v: %v, want %q", replicas, err, says)
+			if db != nil {
+				db.Close()
+			}
+		}
+	}
+	// One that isn't there yet is no mistake.
+	if db, err = open(p.writer.String(), "mysql://root@127.0.0.1:1/x"); err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	p.want(t.Context(), db, 0, "without a replica")
+}
+
+func TestSQLiteHasNoReplicas(t *testing.T) {
+	t.Parallel()
+	_, err := Open(t.Context(), "sqlite::memory:", metrics.New(nil), nil, "mysql://root@localhost/x")
+	if err == nil || !strings.Contains(err.Error(), "replicas are MySQL's") {
+		t.Errorf("%v, want to be told", err)
+	}
+}
+
+func TestATokenIsOfItsDatabaseAlone(t *testing.T) {
+	t.Parallel()
+	s, other := &replicas{secret: "one"}, &replicas{secret: "other"}
+	for _, position := range []string{"", "0-1-77", "3e11fa47-71ca-11e1-9e33-c80aa9429562:1-5,4e11fa47-71ca-11e1-9e33-c80aa9429562:1-99"} {
+		token := s.sign(position)
+		if got, ok := s.verify(token); got != position || !ok {
+			t.Errorf("%q comes back as %q, %t", position, got, ok)
+		}
+		if _, ok := other.verify(token); ok {
+			t.Errorf("another database believes %q", position)
+		}
+		if (&url.URL{Path: token}).EscapedPath() != token {
+			t.Errorf("%q is no cookie's value", token)
+		}
+	}
+	for _, token := range []string{"", "x", "AAAA", strings.Repeat("A", 5000), s.sign(strings.Repeat("1", positionMax+1))} {
+		if _, ok := s.verify(token); ok {
+			t.Errorf("%.20q is believed", token)
+		}
+	}
+}
+
+func TestTheLeastBusyReplicaThatKnowsEnoughIsPicked(t *testing.T) {
+	t.Parallel()
+	s := &replicas{}
+	for i := range 4 {
+		r := &replica{name: fmt.Sprint(i)}
+		r.state.Store(&state{clock: int64(10 * i)})
+		r.inUse.Store(int64(i % 3))
+		s.list = append(s.list, r)
+	}
+	s.list[0].state.Store(nil)
+	for known, want := range map[int64]string{0: "3", 20: "3"} {
+		s.known.Store(known)
+		for range 8 {
+			if r, _ := s.pick(); r.name != want {
+				t.Errorf("known %d: picked %s, want %s", known, r.name, want)
+			}
+		}
+	}
+	s.known.Store(31)
+	if r, why := s.pick(); r != nil || why != readBehind {
+		t.Errorf("picked %v, %s with all behind", r, why)
+	}
+	for _, r := range s.list {
+		r.state.Store(nil)
+	}
+	if r, why := s.pick(); r != nil || why != readNone {
+		t.Errorf("picked %v, %s with all left out", r, why)
+	}
+}
