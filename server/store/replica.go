@@ -590,3 +590,20 @@ func (s *replicas) position(ctx context.Context) (at string, err error) {
 	err = s.d.latest().one(ctx, qPosition, text, into{&at})
 	return strings.ReplaceAll(at, "\n", ""), err
 }
+
+// CheckReplicas says which replicas are left out; nil: none, or there are none.
+func (db *DB) CheckReplicas(context.Context) error {
+	if db.replicas == nil {
+		return nil
+	}
+	var out []string
+	for _, r := range db.replicas.list {
+		if r.state.Load() == nil {
+			out = append(out, r.name)
+		}
+	}
+	if len(out) > 0 {
+		return fmt.Errorf("left out: %s; the log says why", strings.Join(out, ", "))
+	}
+	return nil
+}
