@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -46,6 +45,8 @@ const (
 	soon = 10 * time.Millisecond
 	// lagMax bounds what ?lag= may be: pins (Pin) outlive it.
 	lagMax = 10 * time.Second
+	// lagShown is what the metrics say of more, and of a replica that never answered.
+	lagShown = 24 * time.Hour
 	// replicasMax bounds the label server.
 	replicasMax = 8
 	// caughtUp is how long a read waits for a replica to have what the session has written.
@@ -396,7 +397,7 @@ func (r *replica) see(ctx context.Context) (current bool, err error) {
 	}
 	lag := time.Duration(0)
 	if r.at < due {
-		lag = time.Duration(min(last-r.at, math.MaxInt64/1000)) * time.Microsecond
+		lag = min(time.Duration(last-r.at)*time.Microsecond, lagShown)
 	}
 	r.lag.Set(lag.Seconds())
 	switch {
@@ -525,7 +526,7 @@ func (d *driver) readAnywhere(ctx context.Context, q query, v *visit, a attempt)
 				return d.readWriter(ctx, limited, q, why, a)
 			}
 			err, lost := r.read(limited, a)
-			if !lost || !a.anew() {
+			if !lost || a.anew == nil || !a.anew() {
 				return err
 			}
 			v.forsake(r)

@@ -61,8 +61,13 @@ func newPair(t *testing.T) *pair {
 	name := "addons_pair_" + strings.ToLower(rand.Text()[:12])
 	p.writer.Path, p.replica.Path = "/"+name, "/"+name
 	p.exec(p.onWriter, "CREATE DATABASE "+name)
+	// With no privileges but those of its own database.
+	p.exec(p.onWriter, "CREATE USER IF NOT EXISTS site@'127.0.0.1'")
+	p.exec(p.onWriter, "GRANT ALL ON "+name+".* TO site@'127.0.0.1'")
+	p.writer.User, p.replica.User = url.User("site"), url.User("site")
 	t.Cleanup(func() {
 		p.exec(p.onReplica, "START SLAVE")
+		p.exec(p.onWriter, "REVOKE ALL ON "+name+".* FROM site@'127.0.0.1'")
 		p.exec(p.onWriter, "DROP DATABASE "+name)
 	})
 	return p
@@ -461,6 +466,7 @@ func TestAWrongReplicaIsRefusedOrToldOf(t *testing.T) {
 	p := newPair(t)
 	other := *p.writer
 	other.Path += "_other"
+	other.User = url.User("root")
 	p.exec(p.onWriter, "CREATE DATABASE "+other.Path[1:])
 	defer p.exec(p.onWriter, "DROP DATABASE "+other.Path[1:])
 	open := func(to string, replicas ...string) (*DB, error) {
