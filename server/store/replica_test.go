@@ -3,8 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,67 +20,18 @@ import (
 	"addons/server/metrics"
 )
 
-// pair is a new database on a MariaDB that another one replicates. One test at a time
-// has them, in whatever process: it may stop the replication.
+// pair is an enginetest.Pair and what a test opens on it.
 type pair struct {
-	t                   *testing.T
-	writer, replica     *url.URL // of the database
-	onWriter, onReplica *sql.DB
-	log                 *bytes.Buffer // of those opened
-	reg                 *metrics.Registry
+	*enginetest.Pair
+	t   *testing.T
+	log *bytes.Buffer // of those opened
+	reg *metrics.Registry
 }
 
 func newPair(t *testing.T) *pair {
 	t.Helper()
-	p := &pair{t: t, log: &bytes.Buffer{}}
-	server := func(variable string) (*url.URL, *sql.DB) {
-		u, err := url.Parse(enginetest.URL(t, variable))
-		if err != nil {
-			t.Fatal(err)
-		}
-		db, err := sql.Open("mysql", "root@tcp("+u.Host+")/")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { db.Close() })
-		return u, db
-	}
-	p.writer, p.onWriter = server("MYSQL_WRITER")
-	p.replica, p.onReplica = server("MYSQL_REPLICA")
-	conn, err := p.onWriter.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() }) // which gives the lock back
-	var got int
-	if err := conn.QueryRowContext(t.Context(), "SELECT GET_LOCK('replication', 300)").Scan(&got); err != nil || got != 1 {
-		t.Fatalf("the pair is taken: %d, %v", got, err)
-	}
-	name := "addons_pair_" + strings.ToLower(rand.Text()[:12])
-	p.writer.Path, p.replica.Path = "/"+name, "/"+name
-	p.exec(p.onWriter, "CREATE DATABASE "+name)
-	// With no privileges but those of its own database.
-	p.exec(p.onWriter, "CREATE USER IF NOT EXISTS site@'127.0.0.1'")
-	p.exec(p.onWriter, "GRANT ALL ON "+name+".* TO site@'127.0.0.1'")
-	p.writer.User, p.replica.User = url.User("site"), url.User("site")
-	t.Cleanup(func() {
-		p.exec(p.onReplica, "START SLAVE")
-		p.exec(p.onWriter, "REVOKE ALL ON "+name+".* FROM site@'127.0.0.1'")
-		p.exec(p.onWriter, "DROP DATABASE "+name)
-	})
-	return p
+	return &pair{Pair: enginetest.NewPair(t), t: t, log: &bytes.Buffer{}}
 }
-
-func (p *pair) exec(db *sql.DB, text string) {
-	p.t.Helper()
-	if _, err := db.Exec(text); err != nil {
-		p.t.Fatalf("%s: %v", text, err)
-	}
-}
-
-// stop has the replica stand still, and goOn ends that.
-func (p *pair) stop() { p.t.Helper(); p.exec(p.onReplica, "STOP SLAVE SQL_THREAD") }
-func (p *pair) goOn() { p.t.Helper(); p.exec(p.onReplica, "START SLAVE") }
 
 // open opens the database with the replicas, "" for the pair's own, and waits until
 // all of them are read from.
@@ -90,48 +39,19 @@ func (p *pair) open(replicas ...string) *DB {
 	p.t.Helper()
 	for i, r := range replicas {
 		if !strings.HasPrefix(r, "mysql:") {
-			replicas[i] = p.replica.String() + r
+			replicas[i] = p.Replica.String() + r
 		}
 	}
 	p.reg = metrics.New(nil)
-	db, err := Open(p.t.Context(), p.writer.String(), p.reg, slog.New(slog.NewTextHandler(p.log, nil)), replicas...)
+	db, err := Open(p.t.Context(), p.Writer.String(), p.reg, slog.New(slog.NewTextHandler(p.log, nil)), replicas...)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	p.t.Cleanup(func() { db.Close() })
 	for _, r := range db.replicas.list {
-		p.await(r.name+" is read from", func() bool { return r.state.Load() != nil })
+		p.Await(r.name+" is read from", func() bool { return r.state.Load() != nil })
 	}
 	return db
-}
-
-// await waits for what another process or a goroutine does.
-func (p *pair) await(what string, is func() bool) {
-	p.t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	late := time.After(20 * time.Second)
-	for !is() {
-		select {
-		case <-tick.C:
-		case <-late:
-			p.t.Fatalf("not in time: %s", what)
-		}
-	}
-}
-
-// caughtUp waits until the replica has what the writer has committed.
-func (p *pair) caughtUp() {
-	p.t.Helper()
-	var position string
-	var result int
-	err := p.onWriter.QueryRow("SELECT @@GLOBAL.gtid_binlog_pos").Scan(&position)
-	if err == nil {
-		err = p.onReplica.QueryRow("SELECT MASTER_GTID_WAIT(?, 20)", position).Scan(&result)
-	}
-	if err != nil || result != 0 {
-		p.t.Fatalf("replica at %s: %d, %v", position, result, err)
-	}
 }
 
 // reads are how many were made of a server, by reason.
@@ -204,9 +124,9 @@ func TestReadsAreMadeOfTheReplicaAndTheRestOfTheWriter(t *testing.T) {
 	db := p.open("")
 	ctx := t.Context()
 	p.save(ctx, db, 1)
-	p.caughtUp()
+	p.CaughtUp()
 	// What only the replica has.
-	p.exec(p.onReplica, "UPDATE "+p.replica.Path[1:]+".addon_texts SET text = '7' WHERE text = '1'")
+	p.Exec(p.OnReplica, "UPDATE "+p.Replica.Path[1:]+".addon_texts SET text = '7' WHERE text = '1'")
 	p.want(ctx, db, 7, "a read by itself")
 	p.want(Latest(ctx), db, 1, "the latest")
 	saved, err := db.Save(ctx, clockAddon(1))
@@ -225,9 +145,9 @@ func TestAReplicaThatStandsStillIsLeftOutUntilItHasCaughtUp(t *testing.T) {
 	p := newPair(t)
 	db := p.open("?lag=1s")
 	r := db.replicas.list[0]
-	p.stop()
+	p.Stop()
 	stopped := time.Now()
-	p.await("left out", func() bool { return r.state.Load() == nil })
+	p.Await("left out", func() bool { return r.state.Load() == nil })
 	// The limit, two beats by which it is measured, and a look; and the machine is busy.
 	if took := time.Since(stopped); took > 6*time.Second {
 		t.Errorf("left out after %v", took)
@@ -240,8 +160,8 @@ func TestAReplicaThatStandsStillIsLeftOutUntilItHasCaughtUp(t *testing.T) {
 	if p.reads("writer", readNone) == 0 {
 		t.Error("reads of the writer are not counted")
 	}
-	p.goOn()
-	p.await("used again", func() bool { return r.state.Load() != nil })
+	p.GoOn()
+	p.Await("used again", func() bool { return r.state.Load() != nil })
 	before := p.reads("replica1", readChosen)
 	p.want(t.Context(), db, 1, "with a replica")
 	if p.reads("replica1", readChosen) == before {
@@ -254,13 +174,13 @@ func TestAReplicaThatStandsStillIsLeftOutUntilItHasCaughtUp(t *testing.T) {
 
 func TestAReplicaThatIsCutOffOrFrozenCostsNobodyAnError(t *testing.T) {
 	p := newPair(t)
-	f := enginetest.NewFront(t, p.replica.Host)
-	behind := *p.replica
+	f := enginetest.NewFront(t, p.Replica.Host)
+	behind := *p.Replica
 	behind.Host = f.Addr
 	db := p.open(behind.String(), "")
 	r := db.replicas.list[0]
 	p.save(t.Context(), db, 1)
-	p.caughtUp()
+	p.CaughtUp()
 	ctx, stop := context.WithCancel(t.Context())
 	var readers sync.WaitGroup
 	var worst atomic.Int64
@@ -293,13 +213,13 @@ func TestAReplicaThatIsCutOffOrFrozenCostsNobodyAnError(t *testing.T) {
 		{"frozen", f.Freeze, f.Thaw, true},
 	} {
 		before := r.chosen.Value()
-		p.await("read from before "+bad.name, func() bool { return used() && r.chosen.Value() > before })
+		p.Await("read from before "+bad.name, func() bool { return used() && r.chosen.Value() > before })
 		bad.begin()
 		if bad.untilGone {
-			p.await("left out when "+bad.name, func() bool { return !used() })
+			p.Await("left out when "+bad.name, func() bool { return !used() })
 		}
 		bad.end()
-		p.await("used after "+bad.name, used)
+		p.Await("used after "+bad.name, used)
 	}
 	stop()
 	readers.Wait()
@@ -314,11 +234,11 @@ func TestAReplicaThatIsCutOffOrFrozenCostsNobodyAnError(t *testing.T) {
 
 func TestReplicasAnswerWhileTheWriterIsDown(t *testing.T) {
 	p := newPair(t)
-	f := enginetest.NewFront(t, p.writer.Host)
-	p.writer.Host = f.Addr
+	f := enginetest.NewFront(t, p.Writer.Host)
+	p.Writer.Host = f.Addr
 	db := p.open("")
 	p.save(t.Context(), db, 1)
-	p.caughtUp()
+	p.CaughtUp()
 	f.Down()
 	if _, err := db.Clock(t.Context()); !errors.Is(err, catalog.ErrUnavailable) {
 		t.Errorf("clock of a writer that is down: %v, want unavailable", err)
@@ -334,8 +254,8 @@ func TestASessionReadsWhatItWrote(t *testing.T) {
 		t.Error("a session that wrote nothing has a token")
 	}
 	p.save(t.Context(), db, 1)
-	p.caughtUp()
-	p.stop()
+	p.CaughtUp()
+	p.Stop()
 
 	ctx, s := db.Session(t.Context(), "")
 	p.want(ctx, db, 1, "before")
@@ -345,7 +265,9 @@ func TestASessionReadsWhatItWrote(t *testing.T) {
 	p.want(t.Context(), db, 1, "somebody else, of a replica that stands still")
 	after := func(why string, n int, token string) {
 		t.Helper()
-		ctx, s := db.Session(t.Context(), token)
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		defer cancel()
+		ctx, s := db.Session(ctx, token)
 		p.want(ctx, db, n, why)
 		if known, _, _, err := db.Candidates(ctx, "clock@example.org", "firefox"); !known || err != nil {
 			t.Errorf("%s: candidates %t, %v", why, known, err)
@@ -360,8 +282,17 @@ func TestASessionReadsWhatItWrote(t *testing.T) {
 		t.Error("reads of the writer for the session's sake are not counted")
 	}
 
-	p.goOn()
-	p.caughtUp()
+	// Lookups of others that are under way would be shared.
+	db.offers.mu.Lock()
+	db.offers.underWay += abreast
+	db.offers.mu.Unlock()
+	after("while others ask", 2, token)
+	db.offers.mu.Lock()
+	db.offers.underWay -= abreast
+	db.offers.mu.Unlock()
+
+	p.GoOn()
+	p.CaughtUp()
 	before, own := p.reads("replica1", readChosen), p.reads("writer", readOwn)
 	after("with a replica that has it", 2, token)
 	if p.reads("replica1", readChosen) == before || p.reads("writer", readOwn) != own {
@@ -380,8 +311,8 @@ func TestNothingIsOlderThanWhatTheFeedTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.save(ctx, db, 1)
-	p.caughtUp()
-	p.stop()
+	p.CaughtUp()
+	p.Stop()
 	p.save(ctx, db, 2)
 	p.want(ctx, db, 1, "untold")
 	if guids, err := db.Changes(ctx, base, 10); len(guids) != 2 || err != nil {
@@ -391,7 +322,7 @@ func TestNothingIsOlderThanWhatTheFeedTold(t *testing.T) {
 	if p.reads("writer", readBehind) == 0 {
 		t.Error("reads of the writer for the changes' sake are not counted")
 	}
-	p.goOn()
+	p.GoOn()
 	// Each save is one change, and shows its number.
 	stopped := make(chan struct{})
 	var writing sync.WaitGroup
@@ -403,10 +334,10 @@ func TestNothingIsOlderThanWhatTheFeedTold(t *testing.T) {
 				return
 			}
 			if n%50 == 0 {
-				p.exec(p.onReplica, "STOP SLAVE SQL_THREAD")
+				p.Exec(p.OnReplica, "STOP SLAVE SQL_THREAD")
 			}
 			if n%50 == 10 {
-				p.exec(p.onReplica, "START SLAVE")
+				p.Exec(p.OnReplica, "START SLAVE")
 			}
 		}
 	})
@@ -434,8 +365,8 @@ func TestNothingIsOlderThanWhatTheFeedTold(t *testing.T) {
 	writing.Wait()
 	reading.Wait()
 	before := p.reads("replica1", readChosen)
-	p.goOn()
-	p.await("read from again", func() bool {
+	p.GoOn()
+	p.Await("read from again", func() bool {
 		p.want(ctx, db, 149, "in the end")
 		return p.reads("replica1", readChosen) > before
 	})
@@ -443,8 +374,8 @@ func TestNothingIsOlderThanWhatTheFeedTold(t *testing.T) {
 
 func TestASessionStaysWithOneReplica(t *testing.T) {
 	p := newPair(t)
-	f := enginetest.NewFront(t, p.replica.Host)
-	behind := *p.replica
+	f := enginetest.NewFront(t, p.Replica.Host)
+	behind := *p.Replica
 	behind.Host = f.Addr
 	db := p.open(behind.String(), "")
 	ctx, _ := db.Session(t.Context(), "")
@@ -464,11 +395,11 @@ func TestASessionStaysWithOneReplica(t *testing.T) {
 
 func TestAWrongReplicaIsRefusedOrToldOf(t *testing.T) {
 	p := newPair(t)
-	other := *p.writer
+	other := *p.Writer
 	other.Path += "_other"
 	other.User = url.User("root")
-	p.exec(p.onWriter, "CREATE DATABASE "+other.Path[1:])
-	defer p.exec(p.onWriter, "DROP DATABASE "+other.Path[1:])
+	p.Exec(p.OnWriter, "CREATE DATABASE "+other.Path[1:])
+	defer p.Exec(p.OnWriter, "DROP DATABASE "+other.Path[1:])
 	open := func(to string, replicas ...string) (*DB, error) {
 		return Open(t.Context(), to, metrics.New(nil), slog.New(slog.NewTextHandler(p.log, nil)), replicas...)
 	}
@@ -482,13 +413,13 @@ func TestAWrongReplicaIsRefusedOrToldOf(t *testing.T) {
 	}
 	for says, replicas := range map[string][]string{
 		"replica 1, " + other.Host + other.Path + ": it is another database": {other.String()},
-		"replica 2: this is no MySQL URL":                                    {p.replica.String(), "sqlite:s3cret"},
-		"replica 1: unknown parameter":                                       {p.replica.String() + "?delay=1s"},
-		"wanted 1s to 10s":                                                   {p.replica.String() + "?lag=0s"},
-		"is there already":                                                   {p.replica.String(), p.replica.String() + "?lag=3s"},
+		"replica 2: this is no MySQL URL":                                    {p.Replica.String(), "sqlite:s3cret"},
+		"replica 1: unknown parameter":                                       {p.Replica.String() + "?delay=1s"},
+		"wanted 1s to 10s":                                                   {p.Replica.String() + "?lag=0s"},
+		"is there already":                                                   {p.Replica.String(), p.Replica.String() + "?lag=3s"},
 		"give 8 at most":                                                     make([]string, 9),
 	} {
-		if db, err := open(p.writer.String(), replicas...); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "s3cret") {
+		if db, err := open(p.Writer.String(), replicas...); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "s3cret") {
 			t.Errorf("%v: %v, want %q", replicas, err, says)
 			if db != nil {
 				db.Close()
@@ -496,7 +427,7 @@ func TestAWrongReplicaIsRefusedOrToldOf(t *testing.T) {
 		}
 	}
 	// One that isn't there yet is no mistake.
-	if db, err = open(p.writer.String(), "mysql://root@127.0.0.1:1/x"); err != nil {
+	if db, err = open(p.Writer.String(), "mysql://root@127.0.0.1:1/x"); err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()

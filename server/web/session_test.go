@@ -1,18 +1,11 @@
 package web
 
 import (
-	"crypto/rand"
-	"database/sql"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
-	"strings"
 	"testing"
-	"time"
-
-	_ "github.com/go-sql-driver/mysql"
 
 	"addons/server/catalog"
 	"addons/server/enginetest"
@@ -20,54 +13,15 @@ import (
 	"addons/server/store"
 )
 
-// replicated is a new database on the pair of MariaDBs, which this test alone then has,
-// and the replica's own connection.
-func replicated(t *testing.T) (db *store.DB, onReplica *sql.DB) {
-	t.Helper()
-	dial := func(variable string) (*url.URL, *sql.DB) {
-		u, err := url.Parse(enginetest.URL(t, variable))
-		if err != nil {
-			t.Fatal(err)
-		}
-		server, err := sql.Open("mysql", "root@tcp("+u.Host+")/")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { server.Close() })
-		return u, server
-	}
-	writer, onWriter := dial("MYSQL_WRITER")
-	replica, onReplica := dial("MYSQL_REPLICA")
-	conn, err := onWriter.Conn(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	var got int
-	if err := conn.QueryRowContext(t.Context(), "SELECT GET_LOCK('replication', 300)").Scan(&got); err != nil || got != 1 {
-		t.Fatalf("the pair is taken: %d, %v", got, err)
-	}
-	name := "addons_web_" + strings.ToLower(rand.Text()[:12])
-	if _, err := onWriter.Exec("CREATE DATABASE " + name); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		onReplica.Exec("START SLAVE")
-		onWriter.Exec("DROP DATABASE " + name)
-	})
-	writer.Path, replica.Path = "/"+name, "/"+name
-	db, err = store.Open(t.Context(), writer.String(), metrics.New(nil), slog.New(slog.DiscardHandler), replica.String()+"?lag=10s")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { db.Close() })
-	return db, onReplica
-}
-
 // TestAPersonSeesWhatTheyWroteAlthoughReplicasLag: by routes of the test, because no
 // page of the site writes yet. The handlers know nothing of replicas.
 func TestAPersonSeesWhatTheyWroteAlthoughReplicasLag(t *testing.T) {
-	db, onReplica := replicated(t)
+	p := enginetest.NewPair(t)
+	db, err := store.Open(t.Context(), p.Writer.String(), metrics.New(nil), slog.New(slog.DiscardHandler), p.Replica.String()+"?lag=10s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
 	reg := metrics.New(nil)
 	w := &Web{Config: Config{Registry: reg, Session: db.Session, BaseURL: "https://addons.example"}, meter: newMeter(reg)}
 	w.unmatched = w.meter.endpoint(route{pattern: unmatched, module: "web", name: "unmatched"})
@@ -105,19 +59,8 @@ func TestAPersonSeesWhatTheyWroteAlthoughReplicasLag(t *testing.T) {
 		}
 		return string(b)
 	}
-	// The replica is read from once its copy of the tables is there.
-	tick, late := time.NewTicker(5*time.Millisecond), time.After(20*time.Second)
-	defer tick.Stop()
-	for err := db.CheckReplicas(t.Context()); err != nil; err = db.CheckReplicas(t.Context()) {
-		select {
-		case <-tick.C:
-		case <-late:
-			t.Fatal("the replica is never read from")
-		}
-	}
-	if _, err := onReplica.Exec("STOP SLAVE SQL_THREAD"); err != nil {
-		t.Fatal(err)
-	}
+	p.Await("the replica is read from", func() bool { return db.CheckReplicas(t.Context()) == nil })
+	p.Stop()
 	if r := ask("GET", "/mine"); text(r) != "" || len(r.Cookies()) != 0 {
 		t.Errorf("before: cookies %v", r.Cookies())
 	}
