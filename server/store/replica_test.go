@@ -3,10 +3,14 @@ package store
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +18,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"modernc.org/sqlite"
 
 	"addons/server/catalog"
 	"addons/server/enginetest"
@@ -184,7 +189,8 @@ func TestAReplicaThatIsCutOffOrFrozenCostsNobodyAnError(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	var readers sync.WaitGroup
 	var worst atomic.Int64
-	for range 8 {
+	var made [8]atomic.Int64
+	for i := range made {
 		readers.Go(func() {
 			for ctx.Err() == nil {
 				start := time.Now()
@@ -193,6 +199,7 @@ func TestAReplicaThatIsCutOffOrFrozenCostsNobodyAnError(t *testing.T) {
 					t.Errorf("read %d, %v", n, err)
 					return
 				}
+				made[i].Add(1)
 				for took := int64(time.Since(start)); ; {
 					if w := worst.Load(); took <= w || worst.CompareAndSwap(w, took) {
 						break
@@ -217,6 +224,10 @@ func TestAReplicaThatIsCutOffOrFrozenCostsNobodyAnError(t *testing.T) {
 		bad.begin()
 		if bad.untilGone {
 			p.Await("left out when "+bad.name, func() bool { return !used() })
+			for i := range made {
+				before := made[i].Load()
+				p.Await("every reader goes on when "+bad.name, func() bool { return made[i].Load() > before || t.Failed() })
+			}
 		}
 		bad.end()
 		p.Await("used after "+bad.name, used)
@@ -315,10 +326,13 @@ func TestNothingIsOlderThanWhatTheFeedTold(t *testing.T) {
 	p.Stop()
 	p.save(ctx, db, 2)
 	p.want(ctx, db, 1, "untold")
+	session, _ := db.Session(ctx, "")
+	p.want(session, db, 1, "untold, in a session")
 	if guids, err := db.Changes(ctx, base, 10); len(guids) != 2 || err != nil {
 		t.Errorf("changes: %v, %v", guids, err)
 	}
 	p.want(ctx, db, 2, "told of it by Changes")
+	p.want(session, db, 2, "told of it, in the session that had the replica")
 	if p.reads("writer", readBehind) == 0 {
 		t.Error("reads of the writer for the changes' sake are not counted")
 	}
@@ -368,6 +382,41 @@ func TestNothingIsOlderThanWhatTheFeedTold(t *testing.T) {
 	p.GoOn()
 	p.Await("read from again", func() bool {
 		p.want(ctx, db, 149, "in the end")
+		return p.reads("replica1", readChosen) > before
+	})
+}
+
+func TestAReplicaIsLeftOutWhenTheWriterAnswersAndHasNoBeat(t *testing.T) {
+	p := newPair(t)
+	db := p.open("?lag=2s")
+	p.Stop()
+	// As a full disk or a lost privilege would.
+	tx, err := p.OnWriter.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.Exec("UPDATE " + p.Writer.Path[1:] + ".heartbeat SET at = at + 1"); err != nil {
+		t.Fatal(err)
+	}
+	p.Await("left out", func() bool { return db.CheckReplicas(t.Context()) != nil })
+}
+
+// A copy of the database from before is put in its place: its numbers come a second time.
+func TestReplicasAreReadFromAfterTheChangesBeganAnew(t *testing.T) {
+	p := newPair(t)
+	db := p.open("")
+	p.save(t.Context(), db, 1)
+	p.save(t.Context(), db, 2)
+	if seq, err := db.Clock(t.Context()); seq != 2 || err != nil {
+		t.Fatalf("clock %d, %v", seq, err)
+	}
+	p.Exec(p.OnWriter, "UPDATE "+p.Writer.Path[1:]+".change_clock SET seq = 1")
+	p.CaughtUp()
+	p.Await("the replica is behind", func() bool { return !db.replicas.list[0].has(2) })
+	p.Await("it is read from again", func() bool {
+		before := p.reads("replica1", readChosen)
+		p.want(t.Context(), db, 2, "of whatever server")
 		return p.reads("replica1", readChosen) > before
 	})
 }
@@ -491,5 +540,65 @@ func TestTheLeastBusyReplicaThatKnowsEnoughIsPicked(t *testing.T) {
 	}
 	if r, why := s.pick(); r != nil || why != readNone {
 		t.Errorf("picked %v, %s with all left out", r, why)
+	}
+}
+
+// half is a server that is lost after the first row of an answer.
+type half struct{ sqldriver.Connector }
+
+func (h half) Connect(ctx context.Context) (sqldriver.Conn, error) {
+	conn, err := h.Connector.Connect(ctx)
+	return halfConn{conn}, err
+}
+
+type halfConn struct{ sqldriver.Conn }
+
+func (c halfConn) QueryContext(ctx context.Context, text string, args []sqldriver.NamedValue) (sqldriver.Rows, error) {
+	rows, err := c.Conn.(sqldriver.QueryerContext).QueryContext(ctx, text, args)
+	return &halfRows{Rows: rows}, err
+}
+
+type halfRows struct {
+	sqldriver.Rows
+	told bool
+}
+
+func (r *halfRows) Next(dest []sqldriver.Value) error {
+	if r.told {
+		return io.ErrUnexpectedEOF
+	}
+	r.told = true
+	return r.Rows.Next(dest)
+}
+
+func TestAListThatIsLostHalfWayIsReadAnewAndWhatCannotBeIsUnavailable(t *testing.T) {
+	t.Parallel()
+	db, err := Open(t.Context(), "sqlite::memory:", metrics.New(nil), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	connector, err := sqlite.NewConnector(":memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &replica{name: "replica1", pool: sql.OpenDB(half{connector}), kick: make(chan struct{}, 1)}
+	r.look, r.chosen, r.lost = r.pool, db.shares.reads.With("replica1", readChosen), db.shares.reads.With("replica1", readLost)
+	db.replicas = &replicas{d: db.driver, list: []*replica{r}, writer: map[string]*metrics.Counter{readNone: db.shares.reads.With("writer", readNone)}}
+	t.Cleanup(func() { db.Close() })
+	const three = "SELECT 1 UNION SELECT 2 UNION SELECT 3"
+	again := func() { r.state.Store(&state{alive: t.Context()}) }
+	again()
+	got, err := list(t.Context(), db.reads(), qTags, three, nil, func(r row, n *int) error { return r.Scan(n) })
+	if err != nil || !slices.Equal(got, []int{1, 2, 3}) {
+		t.Errorf("a list: %v, %v", got, err)
+	}
+	again()
+	n := 0
+	err = db.reads().rows(t.Context(), qTags, three, nil, func(row) error { n++; return nil })
+	if !errors.Is(err, catalog.ErrUnavailable) || n != 1 {
+		t.Errorf("rows that were told of: %d, %v; want one, and unavailable", n, err)
+	}
+	if r.lost.Value() != 2 {
+		t.Errorf("%v reads lost, want 2", r.lost.Value())
 	}
 }
