@@ -384,6 +384,11 @@ func TestNothingIsOlderThanWhatTheFeedTold(t *testing.T) {
 		p.want(ctx, db, 149, "in the end")
 		return p.reads("replica1", readChosen) > before
 	})
+	before = p.reads("writer", readBehind)
+	p.want(session, db, 149, "the session that went to the writer")
+	if p.reads("writer", readBehind) == before {
+		t.Error("a session goes back to a replica, which may be behind what it has read")
+	}
 }
 
 func TestAReplicaIsLeftOutWhenTheWriterAnswersAndHasNoBeat(t *testing.T) {
@@ -510,6 +515,27 @@ func TestATokenIsOfItsDatabaseAlone(t *testing.T) {
 		if _, ok := s.verify(token); ok {
 			t.Errorf("%.20q is believed", token)
 		}
+	}
+}
+
+func TestReplicasAreLookedAtWhenMoreIsKnown(t *testing.T) {
+	t.Parallel()
+	r := &replica{kick: make(chan struct{}, 1)}
+	s := &replicas{list: []*replica{r}}
+	for _, step := range []struct {
+		seq   int64
+		looks int
+	}{{3, 1}, {3, 0}, {2, 0}, {4, 1}} {
+		s.know(step.seq)
+		if len(r.kick) != step.looks {
+			t.Errorf("told of %d: %d looks, want %d", step.seq, len(r.kick), step.looks)
+		}
+		if len(r.kick) > 0 {
+			<-r.kick
+		}
+	}
+	if known := s.known.Load(); known != 4 {
+		t.Errorf("known %d, want 4", known)
 	}
 }
 
