@@ -41,9 +41,9 @@ var sideways = map[string]string{
 // fences: these modules may be imported by these packages alone, which is what
 // makes their instruments unavoidable. Tests may use what they need.
 var fences = map[string][]string{
-	"database/sql":                          {"server/store", "server/bench"},
+	"database/sql":                          {"server/store", "server/bench", "server/enginetest"},
 	"modernc.org/sqlite":                    {"server/store", "server/bench"},
-	"github.com/go-sql-driver/mysql":        {"server/store", "server/bench"},
+	"github.com/go-sql-driver/mysql":        {"server/store", "server/bench", "server/enginetest"},
 	"github.com/pressly/goose":              {"server/store"},
 	"github.com/bradfitz/gomemcache":        {"server/cache", "server/bench"},
 	"github.com/redis/go-redis":             {"server/cache"},

@@ -26,6 +26,9 @@ type Config struct {
 	BaseURL string
 
 	Database string // sqlite:PATH, mysql://…
+	// Replicas are the database's, mysql://… each, with a parameter lag (5s) beyond which one
+	// is not read from. For processes that serve the site: tasks read of the writer.
+	Replicas []string
 	Cache    string // memory:, memcache://…, redis://…
 	Search   string // bleve:PATH, elasticsearch://…; "" for a process that neither searches nor indexes
 	Queue    string // database:, amqp://…

@@ -149,6 +149,9 @@ func (s *Server) facts() []ops.Fact {
 	} {
 		facts = append(facts, ops.Fact{Name: b.Name, Value: redacted(b.Value)})
 	}
+	for _, replica := range s.config.Replicas {
+		facts = append(facts, ops.Fact{Name: "replica", Value: redacted(replica)})
+	}
 	return append(facts, ops.Fact{Name: "data", Value: s.config.Data})
 }
 
@@ -200,6 +203,9 @@ func (s *Server) pages() (http.Handler, error) {
 	config := web.Config{
 		Site: s.site, Update: s.updates, Beacon: beacon, BaseURL: s.base, Networks: networks,
 		Registry: s.registry, Faults: s.faults, Health: s.checks, Version: s.config.Version, Log: s.log, Debug: s.config.Debug, Drills: s.config.Drills,
+	}
+	if len(s.config.Replicas) > 0 {
+		config.Session = s.db.Session
 	}
 	if beacon != nil {
 		config.Scripts, config.Sample = rum.Scripts(), cmp.Or(s.config.BeaconSample, 1)

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"addons/server/store"
 )
 
 // Going down takes at the most half a minute, the wait for the load balancer not
@@ -110,6 +112,7 @@ func (s *Server) Run(ctx context.Context, progress Progress, loaded func()) erro
 		p.worker = begin(ctx, "worker", failed, func(ctx context.Context) error { return s.queue.Run(ctx, s.config.Workers) })
 	}
 	p.loading = begin(ctx, "sample catalogue", failed, func(ctx context.Context) error {
+		ctx = store.Latest(ctx) // a replica that lags may look empty
 		if err := s.sample(ctx, progress); err != nil {
 			return err
 		}

@@ -205,11 +205,17 @@ var errNoSearch = errors.New("--search: give bleve:PATH or elasticsearch://host:
 // database and the files are essential: without the others the site is slower or
 // poorer, not down.
 func (s *Server) openBackends(ctx context.Context) (err error) {
-	if s.db, err = store.Open(ctx, s.config.below(s.config.Database), s.registry, s.log); err != nil {
+	if s.db, err = store.Open(ctx, s.config.below(s.config.Database), s.registry, s.log, s.config.Replicas...); err != nil {
+		if len(s.config.Replicas) > 0 {
+			return fmt.Errorf("--database, --replicas: %w", err)
+		}
 		return fmt.Errorf("--database: %w", err)
 	}
 	s.opened.pushPlain("database", s.db.Close)
 	s.checks.Add("database", true, s.db.Ping)
+	if len(s.config.Replicas) > 0 {
+		s.checks.Add("replicas", false, s.db.CheckReplicas)
+	}
 
 	if s.files, err = file.Open(s.config.below(s.config.Files), s.registry); err != nil {
 		return fmt.Errorf("--files: %w", err)

@@ -89,6 +89,7 @@ func (b backends) config() server.Config {
 type siteFlags struct {
 	Public  string         `help:"Address of the site." default:":8000" env:"ADDONS_PUBLIC"`
 	BaseURL string         `help:"Scheme and host by which the world knows the site, as https://addons.example.org." name:"base-url" env:"ADDONS_BASE_URL"`
+	Replica []string       `help:"Replicas of a mysql:// database that pages and update checks are read from, as mysql://user:password@host:port/name?lag=5s: beyond this lag one is left out." name:"replicas" placeholder:"URL" env:"ADDONS_REPLICAS"`
 	Drain   time.Duration  `help:"Wait between \"not ready\" and closing, for a load balancer to notice." default:"0s" env:"ADDONS_DRAIN"`
 	Proxies []netip.Prefix `help:"Networks of proxies before the site, as 10.0.0.0/8, whose X-Forwarded-For is believed: beacons are bounded by who sends them." placeholder:"CIDR" env:"ADDONS_PROXIES"`
 	Sampled float64        `help:"Share of page views that send a beacon; 0: none, and none is taken." name:"beacon-sample" default:"1" env:"ADDONS_BEACON_SAMPLE"`
@@ -102,6 +103,7 @@ type siteFlags struct {
 
 func (f siteFlags) apply(c *server.Config) {
 	c.Site, c.Public, c.BaseURL, c.Drain, c.Debug, c.Drills = true, f.Public, f.BaseURL, f.Drain, f.Debug, f.Drills
+	c.Replicas = f.Replica
 	c.Proxies, c.BeaconOrigins, c.BeaconTimings, c.BeaconSample = f.Proxies, f.Origins, f.Timings, f.Sampled
 	c.CountryHeader, c.Countries = f.Country, f.Known
 	if f.Sampled == 0 {

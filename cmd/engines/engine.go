@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"go/build"
 	"net"
@@ -50,6 +51,19 @@ func engines() []engine {
 			ready: dial,
 			vars: func(_ string, ports []int) map[string]string {
 				return map[string]string{"MYSQL": fmt.Sprintf("mysql://root@127.0.0.1:%d/", ports[0])}
+			},
+		},
+		{
+			name: "mysql-replica", debian: "mariadb-server", binaries: []string{"mariadbd", "mariadb-install-db"}, ports: 2, user: "mysql",
+			command: replicated,
+			ready: func(ctx context.Context, ports []int) error {
+				return errors.Join(dial(ctx, ports[:1]), dial(ctx, ports[1:]))
+			},
+			vars: func(_ string, ports []int) map[string]string {
+				return map[string]string{
+					"MYSQL_WRITER":  fmt.Sprintf("mysql://root@127.0.0.1:%d/", ports[0]),
+					"MYSQL_REPLICA": fmt.Sprintf("mysql://root@127.0.0.1:%d/", ports[1]),
+				}
 			},
 		},
 		{
@@ -206,6 +220,31 @@ func prometheus(dir string, ports []int) *exec.Cmd {
 	// A file that could not be written is told by Prometheus when it looks for it.
 	os.WriteFile(path, []byte(config), 0o644)
 	return exec.Command(find("prometheus"), "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
+}
+
+// replicated is a MariaDB and one that replicates from it by GTID. The second is told so
+// before it takes connections, and looks for the first until it is there.
+func replicated(dir string, ports []int) *exec.Cmd {
+	const script = `set -eu
+for side in writer replica; do
+	"$INSTALL" --no-defaults --datadir="$DIR/$side" --auth-root-authentication-method=normal --skip-test-db
+done
+printf '%s\n' "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=$WRITER, MASTER_USER='root', MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1;" \
+	"START SLAVE;" >"$DIR/init.sql"
+serve() {
+	side=$1 port=$2
+	shift 2
+	"$SERVER" --no-defaults --datadir="$DIR/$side" --socket="$DIR/$side.s" --bind-address=127.0.0.1 --port="$port" \
+		--skip-name-resolve --max-connections=300 --character-set-server=utf8mb4 --log-bin="$DIR/$side/log" --binlog-format=ROW "$@" &
+}
+serve writer "$WRITER" --server-id=1
+serve replica "$REPLICA" --server-id=2 --log-slave-updates --read-only --init-file="$DIR/init.sql"
+wait
+`
+	cmd := exec.Command("sh", "-c", script)
+	cmd.Env = append(os.Environ(), "DIR="+dir, "INSTALL="+find("mariadb-install-db"), "SERVER="+find("mariadbd"),
+		"WRITER="+strconv.Itoa(ports[0]), "REPLICA="+strconv.Itoa(ports[1]))
+	return cmd
 }
 
 // gmond takes metrics over UDP and shows them over TCP on the same port. It sends

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// URL returns the address of the engine: "MYSQL", "MEMCACHE", "REDIS", "AMQP",
+// URL returns the address of the engine: "MYSQL", "MYSQL_WRITER" and "MYSQL_REPLICA" (a pair), "MEMCACHE", "REDIS", "AMQP",
 // "ELASTICSEARCH", "CARBON", "CARBON_PICKLE", "GRAPHITE", "PROMETHEUS", "ALERTMANAGER",
 // "PROMTOOL", "SYSTEMD", "CHROMIUM", "FIREFOX", "GANGLIA", "STATSD_EXPORTER", "MEMCACHED", "REDIS_SERVER" and "STATSD" (programs'
 // paths), "CLIENTS" (npm's modules). Where it was not started the test is skipped, and fails instead under

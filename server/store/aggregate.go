@@ -54,7 +54,7 @@ func (db *DB) Aggregate(ctx context.Context, day time.Time) (rows int, err error
 // sitePrior is the site's, of the add-ons that have ratings.
 func (db *DB) sitePrior(ctx context.Context) (Prior, error) {
 	var s PriorSum
-	err := db.reads().one(ctx, qAggregateLook, `SELECT COUNT(*), COALESCE(SUM(rating_count), 0), COALESCE(SUM(rating_average * rating_count), 0)
+	err := db.latest().one(ctx, qAggregateLook, `SELECT COUNT(*), COALESCE(SUM(rating_count), 0), COALESCE(SUM(rating_average * rating_count), 0)
 		FROM addons WHERE rating_count > 0`, into{&s.addons, &s.ratings, &s.stars})
 	return s.Prior(), err
 }
@@ -162,7 +162,7 @@ func (c *counted) same(s standing) bool {
 func (db *DB) aggregateTags(ctx context.Context) (changed int, err error) {
 	const listed = "SELECT COUNT(*) FROM addon_tags x JOIN addons a ON a.id = x.addon_id WHERE x.tag_id = tags.id AND a.listed = 1"
 	for after := int64(0); ; {
-		ids, err := list(ctx, db.reads(), qAggregateTags, "SELECT id FROM tags WHERE id > ? ORDER BY id LIMIT ?", []any{after, aggregateChunk},
+		ids, err := list(ctx, db.latest(), qAggregateTags, "SELECT id FROM tags WHERE id > ? ORDER BY id LIMIT ?", []any{after, aggregateChunk},
 			func(r row, id *int64) error { return r.Scan(id) })
 		if err != nil || len(ids) == 0 {
 			return changed, err
@@ -194,7 +194,7 @@ type recount struct {
 func (db *DB) recount(ctx context.Context, q query, c recount) (changed int, err error) {
 	args := append(slices.Clone(c.counted), c.key...)
 	var differs bool
-	err = db.reads().one(ctx, q, "SELECT addons <> ("+c.count+") FROM "+c.table+" WHERE "+c.where, into{&differs}, args...)
+	err = db.latest().one(ctx, q, "SELECT addons <> ("+c.count+") FROM "+c.table+" WHERE "+c.where, into{&differs}, args...)
 	if err != nil || !differs {
 		return 0, err
 	}

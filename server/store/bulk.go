@@ -53,7 +53,7 @@ func (db *DB) Bulk(ctx context.Context, recipe string) (*Bulk, error) {
 	if err := db.tx(ctx, func(h handle) error { return b.begin(ctx, h, recipe) }); err != nil {
 		return nil, fmt.Errorf("bulk load: %w", err)
 	}
-	err := b.known(ctx, db.reads())
+	err := b.known(ctx, db.latest())
 	if err == nil {
 		b.local, err = db.takesLocalData(ctx)
 	}
@@ -69,7 +69,7 @@ func (db *DB) Bulk(ctx context.Context, recipe string) (*Bulk, error) {
 // Unfinished is the recipe of a bulk load that has begun and not ended, "" if there is none:
 // SQLite's lists are slow until it has.
 func (db *DB) Unfinished(ctx context.Context) (recipe string, err error) {
-	err = db.reads().one(ctx, qBulkState, "SELECT recipe FROM generated WHERE id = 1 AND finished = 0", into{&recipe})
+	err = db.latest().one(ctx, qBulkState, "SELECT recipe FROM generated WHERE id = 1 AND finished = 0", into{&recipe})
 	if errors.Is(err, catalog.ErrNotFound) {
 		return "", nil
 	}
@@ -518,7 +518,7 @@ func (db *DB) countAnew(ctx context.Context) error {
 	if db.name != "mysql" {
 		return nil
 	}
-	return db.reads().rows(ctx, qBulkState, "ANALYZE TABLE addons, addon_texts, addon_words, authors, addon_authors, addon_categories, tags, addon_tags, versions, files, compat, offers, ratings",
+	return db.latest().rows(ctx, qBulkState, "ANALYZE TABLE addons, addon_texts, addon_words, authors, addon_authors, addon_categories, tags, addon_tags, versions, files, compat, offers, ratings",
 		nil, func(row) error { return nil })
 }
 

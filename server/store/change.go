@@ -14,7 +14,10 @@ const changesKept = 100_000
 // Clock returns the number of the last change of an add-on. Whoever reads it before
 // an add-on has seen all changes up to that number.
 func (db *DB) Clock(ctx context.Context) (seq int64, err error) {
-	err = db.reads().one(ctx, qClock, "SELECT seq FROM change_clock WHERE id = 1", into{&seq})
+	err = db.latest().one(ctx, qClock, "SELECT seq FROM change_clock WHERE id = 1", into{&seq})
+	if err == nil {
+		db.replicas.know(seq)
+	}
 	return seq, err
 }
 
@@ -23,7 +26,7 @@ func (db *DB) Clock(ctx context.Context) (seq int64, err error) {
 // the first of them is not known any more.
 func (db *DB) Changes(ctx context.Context, after int64, limit int) ([]string, error) {
 	expected := after
-	return list(ctx, db.reads(), qChanges, "SELECT seq, guid FROM changes WHERE seq > ? ORDER BY seq LIMIT ?",
+	guids, err := list(ctx, db.latest(), qChanges, "SELECT seq, guid FROM changes WHERE seq > ? ORDER BY seq LIMIT ?",
 		[]any{after, limit}, func(r row, guid *string) error {
 			var seq int64
 			if err := r.Scan(&seq, guid); err != nil {
@@ -34,6 +37,10 @@ func (db *DB) Changes(ctx context.Context, after int64, limit int) ([]string, er
 			}
 			return nil
 		})
+	if err == nil {
+		db.replicas.know(expected)
+	}
+	return guids, err
 }
 
 // GUIDs returns the ids after one, in the order of their bytes, of add-ons of any

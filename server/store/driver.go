@@ -41,8 +41,10 @@ type driver struct {
 	timers   [queryCount][len(outcomes)]*metrics.Histogram
 	gauges   []prometheus.Collector
 	breaker  breaker
+	replicas *replicas // nil: there are none
 	closed   atomic.Bool
 	offers   gather[offerKey, offerRow]
+	shares   shares
 }
 
 // pools are the connections. MySQL has one pool for both; SQLite reads on many
@@ -75,7 +77,7 @@ func newDriver(d dialect, p pools, reg *metrics.Registry) (*driver, error) {
 		Keys: []string{"db.{db_system_name}.{query}"},
 		Span: "db",
 	})
-	drv := &driver{dialect: d, pools: p, reader: p.read, limit: timeout, registry: reg}
+	drv := &driver{dialect: d, pools: p, reader: p.read, limit: timeout, registry: reg, shares: newShares(reg)}
 	drv.offers.ask = drv.readOffers
 	if d.name == "sqlite" {
 		drv.reader = newPrepared(p.read)
@@ -104,13 +106,14 @@ func (d *driver) showPools() error {
 
 func (d *driver) close() error {
 	d.closed.Store(true)
+	d.replicas.stop()
 	for _, g := range d.gauges {
 		d.registry.Prometheus().Unregister(g)
 	}
 	if p, ok := d.reader.(*prepared); ok {
 		return errors.Join(p.close(), d.pools.close())
 	}
-	return d.pools.close()
+	return errors.Join(d.replicas.close(), d.pools.close())
 }
 
 func (p pools) close() error {
@@ -132,19 +135,53 @@ type handle struct {
 	d     *driver
 	on    statements
 	begun bool // in a transaction
+	// visit, if there is one, chooses in place of on.
+	visit *visit
 	// patience is the time limit of each query; 0: the driver's.
 	patience time.Duration
 }
 
-// reads is the handle for queries by themselves, which change nothing.
-func (d *driver) reads() handle { return handle{d: d, on: d.reader} }
+// reads is the handle for queries by themselves, which change nothing. Those of one
+// handle are made of one replica, if there are any, which is no further behind than
+// Clock and Changes have told.
+func (d *driver) reads() handle {
+	if d.replicas == nil {
+		return d.latest()
+	}
+	return handle{d: d, visit: &visit{}}
+}
+
+// latest is reads for what must have all that is committed.
+func (d *driver) latest() handle { return handle{d: d, on: d.reader} }
+
+// readWriter makes a read of the writer that a replica might have answered.
+func (d *driver) readWriter(ctx, limited context.Context, q query, why string, a attempt) error {
+	d.replicas.writer[why].Inc()
+	start := time.Now()
+	err := d.allow(q)
+	if err == nil {
+		err = a.run(limited, d.reader)
+	}
+	d.watch(ctx, start, err)
+	return err
+}
+
+// attempt is a query that is made of one server, and anew of another one that its
+// server is lost to. It forgets what it was told before, or says that it can't.
+type attempt struct {
+	run  func(context.Context, statements) error
+	anew func() bool // nil: it can't
+}
 
 // measure is the driver's. What has begun is not left alone half-way.
-func (h handle) measure(ctx context.Context, q query, run func(context.Context) error) error {
-	if h.patience != 0 {
+func (h handle) measure(ctx context.Context, q query, a attempt) error {
+	run := func(ctx context.Context) error { return a.run(ctx, h.on) }
+	switch {
+	case h.visit != nil:
+		return h.d.readAnywhere(ctx, q, h.visit, a)
+	case h.patience != 0:
 		return h.d.measureFor(ctx, q, h.patience, run)
-	}
-	if h.begun {
+	case h.begun:
 		return h.d.measure(ctx, q, run)
 	}
 	return h.d.guarded(ctx, q, run)
@@ -158,9 +195,9 @@ type row interface{ Scan(dest ...any) error }
 
 // one runs a query that answers with one row; none is catalog.ErrNotFound.
 func (h handle) one(ctx context.Context, q query, text string, dest into, args ...any) error {
-	return h.measure(ctx, q, func(ctx context.Context) error {
+	return h.measure(ctx, q, attempt{anew: func() bool { return true }, run: func(ctx context.Context, on statements) error {
 		found := false
-		err := h.each(ctx, text, args, func(r row) error {
+		err := each(ctx, on, text, args, func(r row) error {
 			if found {
 				return nil
 			}
@@ -171,15 +208,30 @@ func (h handle) one(ctx context.Context, q query, text string, dest into, args .
 			return catalog.ErrNotFound
 		}
 		return err
-	})
+	}})
 }
 
 // rows runs a query and gives each row to scan, which must not start another
 // query. None is catalog.ErrNotFound where the query asks for one thing.
 func (h handle) rows(ctx context.Context, q query, text string, args []any, scan func(row) error) error {
-	return h.measure(ctx, q, func(ctx context.Context) error {
-		found := false
-		err := h.each(ctx, text, args, func(r row) error {
+	return h.scan(ctx, q, text, args, nil, scan)
+}
+
+// scan is rows; forget undoes what scan did with the rows before, nil: nothing can.
+func (h handle) scan(ctx context.Context, q query, text string, args []any, forget func(), scan func(row) error) error {
+	found := false
+	anew := func() bool {
+		if found && forget == nil {
+			return false
+		}
+		if found {
+			forget()
+			found = false
+		}
+		return true
+	}
+	return h.measure(ctx, q, attempt{anew: anew, run: func(ctx context.Context, on statements) error {
+		err := each(ctx, on, text, args, func(r row) error {
 			found = true
 			return scan(r)
 		})
@@ -187,11 +239,11 @@ func (h handle) rows(ctx context.Context, q query, text string, args []any, scan
 			return catalog.ErrNotFound
 		}
 		return err
-	})
+	}})
 }
 
-func (h handle) each(ctx context.Context, text string, args []any, scan func(row) error) error {
-	rows, err := h.on.QueryContext(ctx, text, args...)
+func each(ctx context.Context, on statements, text string, args []any, scan func(row) error) error {
+	rows, err := on.QueryContext(ctx, text, args...)
 	if err != nil {
 		return err
 	}
@@ -207,7 +259,7 @@ func (h handle) each(ctx context.Context, text string, args []any, scan func(row
 // list is rows for a slice of T.
 func list[T any](ctx context.Context, h handle, q query, text string, args []any, scan func(row, *T) error) ([]T, error) {
 	var all []T
-	err := h.rows(ctx, q, text, args, func(r row) error {
+	err := h.scan(ctx, q, text, args, func() { all = nil }, func(r row) error {
 		var t T
 		if err := scan(r, &t); err != nil {
 			return err
@@ -220,32 +272,33 @@ func list[T any](ctx context.Context, h handle, q query, text string, args []any
 
 // exec runs a statement and returns how many rows it changed.
 func (h handle) exec(ctx context.Context, q query, text string, args ...any) (changed int64, err error) {
-	err = h.measure(ctx, q, func(ctx context.Context) error {
-		result, err := h.on.ExecContext(ctx, text, args...)
+	err = h.measure(ctx, q, attempt{run: func(ctx context.Context, on statements) error {
+		result, err := on.ExecContext(ctx, text, args...)
 		if err != nil {
 			return err
 		}
 		changed, err = result.RowsAffected()
 		return err
-	})
+	}})
 	return changed, err
 }
 
 // insert runs an INSERT of one row and returns its id.
 func (h handle) insert(ctx context.Context, q query, text string, args ...any) (id int64, err error) {
-	err = h.measure(ctx, q, func(ctx context.Context) error {
-		result, err := h.on.ExecContext(ctx, text, args...)
+	err = h.measure(ctx, q, attempt{run: func(ctx context.Context, on statements) error {
+		result, err := on.ExecContext(ctx, text, args...)
 		if err != nil {
 			return err
 		}
 		id, err = result.LastInsertId()
 		return err
-	})
+	}})
 	return id, err
 }
 
 // alone runs one statement that is a transaction by itself.
 func (d *driver) alone(ctx context.Context, q query, text string, args ...any) (changed int64, err error) {
+	sessionOf(ctx).writes()
 	err = again(ctx, func() error {
 		changed, err = handle{d: d, on: d.pools.write}.exec(ctx, q, text, args...)
 		return err
@@ -285,6 +338,7 @@ func (d *driver) once(ctx context.Context, do func(handle) error) error {
 	if err := do(handle{d: d, on: tx, begun: true}); err != nil {
 		return errors.Join(err, d.rollback(ctx, tx))
 	}
+	sessionOf(ctx).writes()
 	return d.measure(ctx, qCommit, func(context.Context) error { return tx.Commit() })
 }
 
@@ -307,6 +361,7 @@ func (d *driver) hold(ctx context.Context, limit time.Duration) (_ handle, end f
 		if err != nil || !commit {
 			return errors.Join(err, d.rollback(ctx, tx))
 		}
+		sessionOf(ctx).writes()
 		return d.measureFor(ctx, qCommit, limit, func(context.Context) error { return tx.Commit() })
 	}, nil
 }
@@ -342,11 +397,18 @@ func (d *driver) rollback(ctx context.Context, tx *sql.Tx) error {
 // case: it is how people see that the database is back.
 func (d *driver) guarded(ctx context.Context, q query, run func(context.Context) error) error {
 	return d.measure(ctx, q, func(ctx context.Context) error {
-		if q != qPing && !d.breaker.allow(time.Now(), d.limit) {
-			return errLeftAlone
+		if err := d.allow(q); err != nil {
+			return err
 		}
 		return run(ctx)
 	})
+}
+
+func (d *driver) allow(q query) error {
+	if q != qPing && !d.breaker.allow(time.Now(), d.limit) {
+		return errLeftAlone
+	}
+	return nil
 }
 
 // measure gives run its time limit, times it, and turns its error into the package's.
@@ -355,6 +417,16 @@ func (d *driver) measure(ctx context.Context, q query, run func(context.Context)
 }
 
 func (d *driver) measureFor(ctx context.Context, q query, limit time.Duration, run func(context.Context) error) error {
+	return d.observe(ctx, q, limit, func(limited context.Context) error {
+		start := time.Now()
+		err := run(limited)
+		d.watch(ctx, start, err)
+		return err
+	})
+}
+
+// observe is measure for whatever server, whose breaker is another's to tell.
+func (d *driver) observe(ctx context.Context, q query, limit time.Duration, run func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	start := time.Now()
@@ -362,7 +434,6 @@ func (d *driver) measureFor(ctx context.Context, q query, limit time.Duration, r
 	if err != nil && d.closed.Load() {
 		err = errors.Join(err, sql.ErrConnDone) // database/sql has no name for its own
 	}
-	d.watch(ctx, start, err)
 	outcome, err := translate(ctx, q, err)
 	d.timers[q][outcome].Observe(ctx, time.Since(start))
 	return err

@@ -29,8 +29,9 @@ func TestNoQueryGoesAroundTheDriver(t *testing.T) {
 		"driver.go":   {"database/sql", "database/sql/driver", "github.com/go-sql-driver/mysql", "modernc.org/sqlite", "modernc.org/sqlite/lib"},
 		"dialect.go":  {"database/sql"}, // the name of an isolation level
 		"prepared.go": {"database/sql"},
-		"local.go":    {"github.com/go-sql-driver/mysql"}, // the rows that a handle sends
-		"open.go":     {"database/sql", "github.com/go-sql-driver/mysql", "modernc.org/sqlite"},
+		"local.go":    {"github.com/go-sql-driver/mysql"},                 // the rows that a handle sends
+		"replica.go":  {"database/sql", "github.com/go-sql-driver/mysql"}, // the connections to replicas
+		"open.go":     {"database/sql", "database/sql/driver", "github.com/go-sql-driver/mysql", "modernc.org/sqlite"},
 		"migrate.go":  {"database/sql", "github.com/pressly/goose/v3"},
 	}
 	files, err := filepath.Glob("*.go")

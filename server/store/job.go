@@ -72,7 +72,7 @@ func newID() string {
 func (db *DB) Lease(ctx context.Context, now time.Time, lease func(kind string) time.Duration, limit int) ([]Job, error) {
 	// Look first: an empty queue, which is asked all the time, costs no transaction.
 	var id string
-	err := db.reads().one(ctx, qJobLease, "SELECT id FROM jobs WHERE dead = 0 AND due <= ? LIMIT 1", into{&id}, micros(now))
+	err := db.latest().one(ctx, qJobLease, "SELECT id FROM jobs WHERE dead = 0 AND due <= ? LIMIT 1", into{&id}, micros(now))
 	if errors.Is(err, catalog.ErrNotFound) {
 		return nil, nil
 	}
@@ -149,7 +149,7 @@ func (db *DB) setJob(ctx context.Context, q query, verb, id, text string, args .
 
 // DeadJobs returns jobs that were put aside, the longest dead first, for Replay.
 func (db *DB) DeadJobs(ctx context.Context, limit int) ([]Job, error) {
-	return list(ctx, db.reads(), qJobsDead, `SELECT id, kind, payload, attempt, created, trace, reason FROM jobs
+	return list(ctx, db.latest(), qJobsDead, `SELECT id, kind, payload, attempt, created, trace, reason FROM jobs
 		WHERE dead = 1 ORDER BY due LIMIT ?`, []any{limit}, func(r row, j *Job) error {
 		return r.Scan(&j.ID, &j.Kind, &j.Payload, &j.Attempt, fromMicros(&j.Created), &j.Trace, &j.Reason)
 	})
@@ -160,7 +160,7 @@ func (db *DB) DeadJobs(ctx context.Context, limit int) ([]Job, error) {
 func (db *DB) Depth(ctx context.Context) (waiting, leased, dead int, oldest time.Time, err error) {
 	now := micros(time.Now())
 	var first int64
-	err = db.reads().one(ctx, qJobDepth, `SELECT
+	err = db.latest().one(ctx, qJobDepth, `SELECT
 		COALESCE(SUM(CASE WHEN dead = 0 AND (leased = 0 OR due <= ?) THEN 1 ELSE 0 END), 0),
 		COALESCE(SUM(CASE WHEN dead = 0 AND leased = 1 AND due > ? THEN 1 ELSE 0 END), 0),
 		COALESCE(SUM(CASE WHEN dead = 1 THEN 1 ELSE 0 END), 0),

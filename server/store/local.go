@@ -19,7 +19,7 @@ func (db *DB) takesLocalData(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	var on bool
-	err := db.reads().one(ctx, qBulkState, "SELECT @@GLOBAL.local_infile", into{&on})
+	err := db.latest().one(ctx, qBulkState, "SELECT @@GLOBAL.local_infile", into{&on})
 	return on, err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"addons/server/catalog"
 )
@@ -18,7 +19,7 @@ import (
 // ReleaseNotes without their texts). One row by its key; callers at the same time share
 // a statement.
 func (db *DB) Candidates(ctx context.Context, guid, app string) (known bool, versions []*catalog.Version, slug string, err error) {
-	o, shared, err := db.offers.one(ctx, offerKey{guid, app})
+	o, shared, err := db.offer(ctx, offerKey{guid, app})
 	if shared > 0 {
 		db.timers[qCandidates][outcomeOK].Share(ctx, shared)
 	}
@@ -37,6 +38,19 @@ func (db *DB) Candidates(ctx context.Context, guid, app string) (known bool, ver
 		versions[i] = o.version(app)
 	}
 	return true, versions, o.slug, nil
+}
+
+// offer reads one row, together with others' where it makes no difference whose reads they are.
+func (d *driver) offer(ctx context.Context, key offerKey) (o offerRow, shared time.Duration, err error) {
+	if !ownReads(ctx) {
+		return d.offers.one(ctx, key)
+	}
+	rows, err := d.readOffers(ctx, []offerKey{key})
+	o, found := rows[key]
+	if err == nil && !found {
+		err = catalog.ErrNotFound
+	}
+	return o, 0, err
 }
 
 // offerKey is the key of a row of offers, and offerRow what else it has.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,9 +30,12 @@ import (
 //	sqlite::memory:                gone when closed; for tests
 //	mysql://user:password@host:3306/name?pool=16&tls=true
 //
+// Reads are made of its replicas, if any are given: MySQL URLs too, each with a
+// parameter lag (5s) more, beyond which it is left out.
+//
 // A password is never part of an error or a log line. reg may hold one open
 // database of a kind.
-func Open(ctx context.Context, rawURL string, reg *metrics.Registry, log *slog.Logger) (*DB, error) {
+func Open(ctx context.Context, rawURL string, reg *metrics.Registry, log *slog.Logger, replicas ...string) (*DB, error) {
 	scheme, rest, _ := strings.Cut(rawURL, ":")
 	var d dialect
 	var p pools
@@ -52,6 +56,11 @@ func Open(ctx context.Context, rawURL string, reg *metrics.Registry, log *slog.L
 	drv, err := newDriver(d, p, reg)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("database: %w", err), drv.close())
+	}
+	if len(replicas) > 0 {
+		if err := drv.openReplicas(ctx, replicas, log); err != nil {
+			return nil, errors.Join(err, drv.close())
+		}
 	}
 	return &DB{drv}, nil
 }
@@ -153,31 +162,44 @@ func openMySQL(ctx context.Context, rawURL string, log *slog.Logger) (pools, err
 		}
 		return pools{}, fmt.Errorf("MySQL database %s at %s: %w", cfg.DBName, cfg.Addr, err)
 	}
-	db := sql.OpenDB(connector)
-	db.SetMaxOpenConns(pool)
-	db.SetMaxIdleConns(pool)
-	// Less than any server's or balancer's idle limit, and a moved server is found.
-	db.SetConnMaxLifetime(3 * time.Minute)
+	db := mysqlPool(connector, pool)
 	return pools{read: db, write: db}, nil
 }
 
+func mysqlPool(connector sqldriver.Connector, n int) *sql.DB {
+	db := sql.OpenDB(connector)
+	db.SetMaxOpenConns(n)
+	db.SetMaxIdleConns(n)
+	// Less than any server's or balancer's idle limit, and a moved server is found.
+	db.SetConnMaxLifetime(3 * time.Minute)
+	return db
+}
+
 func mysqlConfig(rawURL string, log *slog.Logger) (cfg *mysql.Config, pool int, err error) {
+	cfg, options, err := mysqlURL(rawURL, log, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	pool, err = count(options, "pool")
+	return cfg, pool, err
+}
+
+// mysqlURL reads a URL that may have more parameters than a writer's.
+func mysqlURL(rawURL string, log *slog.Logger, more map[string]string) (cfg *mysql.Config, options map[string]string, err error) {
 	u, err := url.Parse(rawURL)
 	name := ""
 	if err == nil {
 		name = strings.Trim(u.Path, "/")
 	}
-	if err != nil || u.Hostname() == "" || name == "" {
+	if err != nil || u.Scheme != "mysql" || u.Hostname() == "" || name == "" {
 		// What url.Parse says quotes the URL, and with it the password.
-		return nil, 0, errors.New(`this is no MySQL URL: write "mysql://user:password@host:3306/name" and percent-encode the password`)
+		return nil, nil, errors.New(`this is no MySQL URL: write "mysql://user:password@host:3306/name" and percent-encode the password`)
 	}
-	options, err := parameters(u.RawQuery, map[string]string{"pool": "16", "tls": "false"})
+	known := map[string]string{"pool": "16", "tls": "false"}
+	maps.Copy(known, more)
+	options, err = parameters(u.RawQuery, known)
 	if err != nil {
-		return nil, 0, err
-	}
-	pool, err = count(options, "pool")
-	if err != nil {
-		return nil, 0, err
+		return nil, nil, err
 	}
 	port := u.Port()
 	if port == "" {
@@ -198,7 +220,7 @@ func mysqlConfig(rawURL string, log *slog.Logger) (cfg *mysql.Config, pool int, 
 		"time_zone": "'+00:00'",
 		"sql_mode":  "'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO'",
 	}
-	return cfg, pool, cfg.Apply(mysql.Charset("utf8mb4", "utf8mb4_bin"))
+	return cfg, options, cfg.Apply(mysql.Charset("utf8mb4", "utf8mb4_bin"))
 }
 
 // driverLog gives the MySQL driver's notes on broken connections, which are coped

@@ -70,6 +70,8 @@ const (
 	qChanges
 	qChange
 	qGUIDs
+	qHeartbeat
+	qPosition
 	queryCount
 )
 
@@ -141,6 +143,8 @@ func queryNames() [queryCount]string {
 		qChanges:          "changes",
 		qChange:           "change",
 		qGUIDs:            "guids",
+		qHeartbeat:        "heartbeat",
+		qPosition:         "position",
 	}
 }
 

@@ -88,7 +88,7 @@ const rolloutsMax = 1000
 // those of versions that are not offered to anybody, which nobody could end. SQLite
 // takes CROSS JOIN to mean that the few rollouts are to be read first.
 func (db *DB) Rollouts(ctx context.Context) ([]Rollout, error) {
-	return list(ctx, db.reads(), qRollouts, `SELECT a.slug, a.guid, v.number, r.held_back, r.changed FROM rollouts r
+	return list(ctx, db.latest(), qRollouts, `SELECT a.slug, a.guid, v.number, r.held_back, r.changed FROM rollouts r
 		CROSS JOIN versions v ON v.id = r.version_id CROSS JOIN addons a ON a.id = v.addon_id
 		WHERE v.offered = 1 ORDER BY r.version_id DESC LIMIT ?`,
 		[]any{rolloutsMax}, func(r row, out *Rollout) error {

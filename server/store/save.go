@@ -46,7 +46,7 @@ func (db *DB) Save(ctx context.Context, in Import) (Saved, error) {
 		return Saved{}, err
 	}
 	// Look before locking: most of a repeated import is old news.
-	stored, err := s.look(ctx, db.reads(), "")
+	stored, err := s.look(ctx, db.latest(), "")
 	if err == nil && len(s.changes(stored)) == 0 {
 		return Saved{ID: stored.id}, nil
 	}

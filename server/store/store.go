@@ -21,7 +21,7 @@ func (db *DB) Name() string { return db.name }
 // Ping asks the database for an answer.
 func (db *DB) Ping(ctx context.Context) error {
 	var one int
-	return db.reads().one(ctx, qPing, "SELECT 1", into{&one})
+	return db.latest().one(ctx, qPing, "SELECT 1", into{&one})
 }
 
 // Close waits for the queries under way and closes the connections.

@@ -143,7 +143,7 @@ func (db *DB) aggregateTotals(ctx context.Context) (changed int, err error) {
 // row: a process of the build before writes none.
 func (db *DB) totalKeys(ctx context.Context) ([]totalKey, error) {
 	all := map[totalKey]bool{}
-	err := db.reads().rows(ctx, qAggregateTotals, "SELECT app, category, tag, type FROM list_totals", nil, func(r row) error {
+	err := db.latest().rows(ctx, qAggregateTotals, "SELECT app, category, tag, type FROM list_totals", nil, func(r row) error {
 		var k totalKey
 		err := r.Scan(&k.app, &k.category, &k.tag, &k.kind)
 		all[k] = true
@@ -174,7 +174,7 @@ func (db *DB) totalKeys(ctx context.Context) ([]totalKey, error) {
 func (db *DB) populated(ctx context.Context) (map[totalKey]bool, error) {
 	in := map[totalKey]bool{}
 	add := func(category, tag, text string, args ...any) error {
-		return db.reads().rows(ctx, qAggregateTotals, text, args, func(r row) error {
+		return db.latest().rows(ctx, qAggregateTotals, text, args, func(r row) error {
 			var c inCategory
 			var kind catalog.Type
 			var apps int
@@ -195,7 +195,7 @@ func (db *DB) populated(ctx context.Context) (map[totalKey]bool, error) {
 		return nil, err
 	}
 	text := func(r row, s *string) error { return r.Scan(s) }
-	categories, err := list(ctx, db.reads(), qAggregateTotals, "SELECT DISTINCT slug FROM addon_categories", nil, text)
+	categories, err := list(ctx, db.latest(), qAggregateTotals, "SELECT DISTINCT slug FROM addon_categories", nil, text)
 	if err != nil {
 		return nil, err
 	}
@@ -206,7 +206,7 @@ func (db *DB) populated(ctx context.Context) (map[totalKey]bool, error) {
 			return nil, err
 		}
 	}
-	tags, err := list(ctx, db.reads(), qAggregateTotals, "SELECT name FROM tags WHERE addons > 0", nil, text)
+	tags, err := list(ctx, db.latest(), qAggregateTotals, "SELECT name FROM tags WHERE addons > 0", nil, text)
 	if err != nil {
 		return nil, err
 	}

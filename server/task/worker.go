@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"addons/server/metrics"
+	"addons/server/store"
 )
 
 const (
@@ -27,6 +28,7 @@ const (
 // when those begun have ended, each within its Timeout. Its error is ctx's, nil
 // if that was only cancelled.
 func (q *Queue) Run(ctx context.Context, workers int) error {
+	ctx = store.Latest(ctx) // a task was told of a commit, and has to see it
 	var others sync.WaitGroup
 	others.Go(func() { q.sample(ctx) })
 	others.Go(func() { q.plan(ctx) })

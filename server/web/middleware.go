@@ -69,6 +69,7 @@ type record struct {
 	status   int
 	size     int64
 	panicked bool
+	pin      func() // before the first byte; nil: nothing
 }
 
 type recordKey struct{}
@@ -85,6 +86,7 @@ func (w *Web) measure(next http.Handler) http.Handler {
 		defer cancel()
 		ctx, rec.ledger = metrics.Begin(ctx, r.Header.Get("traceparent"))
 		ctx = context.WithValue(metrics.Into(ctx, w.Registry), recordKey{}, rec)
+		ctx = w.session(ctx, r, rec)
 		h := rw.Header()
 		for _, common := range w.headers {
 			h[common.name] = common.value
@@ -123,6 +125,9 @@ func (w *Web) observe(ctx context.Context, rec *record, method string) {
 func (r *record) WriteHeader(status int) {
 	if r.status == 0 && status >= 200 {
 		r.status = status
+		if r.pin != nil {
+			r.pin()
+		}
 		r.Header().Set("Server-Timing", r.ledger.ServerTiming(time.Since(r.start)))
 	}
 	r.ResponseWriter.WriteHeader(status)

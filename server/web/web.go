@@ -5,6 +5,7 @@
 package web
 
 import (
+	"context"
 	"fmt"
 	"html/template"
 	"log/slog"
@@ -20,19 +21,23 @@ import (
 	"addons/server/health"
 	"addons/server/metrics"
 	"addons/server/site"
+	"addons/server/store"
 	"addons/server/update"
 )
 
 // Config is what a Web is made of. Site, Update, Registry and BaseURL are needed.
 type Config struct {
-	Site     *site.Site
-	Update   *update.Service
-	Beacon   http.Handler    // takes what the browsers measured, at /rum; nil: not measured
-	Scripts  []rum.Asset     // the browser's side of Beacon: the first is what pages carry; nil: they carry none
-	Sample   float64         // share of page views that send
-	Recent   *metrics.Recent // keeps what pages have cost; nil: nobody looks
-	BaseURL  string          // scheme and host that the world sees, no slash at the end
-	Networks *rum.Networks   // knows the proxies before the site; nil: there are none
+	Site    *site.Site
+	Update  *update.Service
+	Beacon  http.Handler    // takes what the browsers measured, at /rum; nil: not measured
+	Scripts []rum.Asset     // the browser's side of Beacon: the first is what pages carry; nil: they carry none
+	Sample  float64         // share of page views that send
+	Recent  *metrics.Recent // keeps what pages have cost; nil: nobody looks
+	// Session begins a request's reads and writes where the database has replicas, see
+	// store.DB; nil: it has none.
+	Session  func(ctx context.Context, token string) (context.Context, *store.Session)
+	BaseURL  string        // scheme and host that the world sees, no slash at the end
+	Networks *rum.Networks // knows the proxies before the site; nil: there are none
 	Registry *metrics.Registry
 	Faults   *fault.Recorder // nil: panics and errors are logged and counted
 	Health   *health.Checks  // nil: the heartbeat always passes
