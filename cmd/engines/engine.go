@@ -40,13 +40,13 @@ func engines() []engine {
 		{
 			name: "mysql", debian: "mariadb-server", binaries: []string{"mariadbd", "mariadb-install-db"}, ports: 1, user: "mysql",
 			prepare: func(ctx context.Context, dir string) *exec.Cmd {
-				return exec.CommandContext(ctx, find("mariadb-install-db"), "--no-defaults", "--datadir="+dir+"/data",
-					"--auth-root-authentication-method=normal", "--skip-test-db")
+				return apart(exec.CommandContext(ctx, find("mariadb-install-db"), "--no-defaults", "--datadir="+dir+"/data",
+					"--auth-root-authentication-method=normal", "--skip-test-db"), dir)
 			},
 			command: func(dir string, ports []int) *exec.Cmd {
-				return exec.Command(find("mariadbd"), "--no-defaults", "--datadir="+dir+"/data", "--socket="+dir+"/s",
+				return apart(exec.Command(find("mariadbd"), "--no-defaults", "--datadir="+dir+"/data", "--socket="+dir+"/s",
 					"--bind-address=127.0.0.1", "--port="+strconv.Itoa(ports[0]), "--skip-name-resolve", "--max-connections=300",
-					"--character-set-server=utf8mb4")
+					"--character-set-server=utf8mb4"), dir)
 			},
 			ready: dial,
 			vars: func(_ string, ports []int) map[string]string {
@@ -222,19 +222,27 @@ func prometheus(dir string, ports []int) *exec.Cmd {
 	return exec.Command(find("prometheus"), "--config.file="+path, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
 }
 
+// apart gives a MariaDB dir for its temporary tables: in a folder that two of them share, the
+// one that starts removes those of the other.
+func apart(cmd *exec.Cmd, dir string) *exec.Cmd {
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	return cmd
+}
+
 // replicated is a MariaDB and one that replicates from it by GTID. The second is told so
 // before it takes connections, and looks for the first until it is there.
 func replicated(dir string, ports []int) *exec.Cmd {
 	const script = `set -eu
 for side in writer replica; do
-	"$INSTALL" --no-defaults --datadir="$DIR/$side" --auth-root-authentication-method=normal --skip-test-db
+	mkdir "$DIR/$side.tmp"
+	TMPDIR="$DIR/$side.tmp" "$INSTALL" --no-defaults --datadir="$DIR/$side" --auth-root-authentication-method=normal --skip-test-db
 done
 printf '%s\n' "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT=$WRITER, MASTER_USER='root', MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1;" \
 	"START SLAVE;" >"$DIR/init.sql"
 serve() {
 	side=$1 port=$2
 	shift 2
-	"$SERVER" --no-defaults --datadir="$DIR/$side" --socket="$DIR/$side.s" --bind-address=127.0.0.1 --port="$port" \
+	TMPDIR="$DIR/$side.tmp" "$SERVER" --no-defaults --datadir="$DIR/$side" --socket="$DIR/$side.s" --bind-address=127.0.0.1 --port="$port" \
 		--skip-name-resolve --max-connections=300 --character-set-server=utf8mb4 --log-bin="$DIR/$side/log" --binlog-format=ROW "$@" &
 }
 serve writer "$WRITER" --server-id=1
