@@ -296,7 +296,7 @@ func (s *pages) checkNavigation(a arrival, want truth) {
 	if p := a.Attribution.TTFB; p == nil || math.Abs(p.Waiting+p.Cache+p.DNS+p.Connection+p.Request-number("responseStart")) > 0.0501 {
 		s.t.Errorf("the parts of a TTFB of %v are %+v", number("responseStart"), p)
 	}
-	if diff := cmp.Diff([]rum.ServerTiming{{Name: "app", Duration: 12.5}, {Name: "db", Duration: 3, Description: "2"}}, a.ServerTiming); diff != "" {
+	if diff := cmp.Diff([]rum.ServerTiming{{Name: "app", Duration: 12.5}, {Name: "db", Duration: 3, Description: "2"}}, []rum.ServerTiming(a.ServerTiming)); diff != "" {
 		s.t.Errorf("the server's timings: %s", diff)
 	}
 }

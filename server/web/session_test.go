@@ -23,7 +23,7 @@ func TestAPersonSeesWhatTheyWroteAlthoughReplicasLag(t *testing.T) {
 	}
 	defer db.Close()
 	reg := metrics.New(nil)
-	w := &Web{Config: Config{Registry: reg, Session: db.Session, BaseURL: "https://addons.example"}, meter: newMeter(reg)}
+	w := &Web{Config: Config{Registry: reg, Session: db.Session, Log: slog.New(slog.DiscardHandler), BaseURL: "https://addons.example"}, meter: newMeter(reg)}
 	w.unmatched = w.meter.endpoint(route{pattern: unmatched, module: "web", name: "unmatched"})
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /save", func(rw http.ResponseWriter, r *http.Request) {
