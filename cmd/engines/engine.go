@@ -229,8 +229,8 @@ func apart(cmd *exec.Cmd, dir string) *exec.Cmd {
 	return cmd
 }
 
-// replicated is a MariaDB and one that replicates from it by GTID. The second is told so
-// before it takes connections, and looks for the first until it is there.
+// replicated is a MariaDB and one that replicates from it by GTID, as it is told before it
+// takes connections.
 func replicated(dir string, ports []int) *exec.Cmd {
 	const script = `set -eu
 for side in writer replica; do
@@ -246,6 +246,12 @@ serve() {
 		--skip-name-resolve --max-connections=300 --character-set-server=utf8mb4 --log-bin="$DIR/$side/log" --binlog-format=ROW "$@" &
 }
 serve writer "$WRITER" --server-id=1
+# Who calls a port of this machine on which nobody listens yet may be connected to itself, and
+# holds the port then.
+while [ ! -S "$DIR/writer.s" ]; do
+	kill -0 $! || exit 1
+	sleep 0.05
+done
 serve replica "$REPLICA" --server-id=2 --log-slave-updates --read-only --init-file="$DIR/init.sql"
 wait
 `
