@@ -136,7 +136,9 @@ func (g *gate) state(conn net.Conn, s http.ConnState) {
 	if s == http.StateIdle {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		conn.(*gated).wait()
+		if c := conn.(*gated); !c.ahead {
+			c.wait()
+		}
 	}
 }
 
@@ -147,6 +149,7 @@ type gated struct {
 
 	// Under the gate's lock:
 	idle  bool      // no byte of a request has come
+	ahead bool      // a byte has come since the last that was written: it is the next request's
 	until time.Time // the server's deadline for reading
 }
 
@@ -166,6 +169,16 @@ func (c *gated) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Write notes that what comes from now on is no longer of the request that this answers: a
+// client that is quick sends its next one before the server calls the connection idle, and
+// the server, which watches for the client's end while it answers, has read of it then.
+func (c *gated) Write(b []byte) (int, error) {
+	c.gate.mu.Lock()
+	c.ahead = false
+	c.gate.mu.Unlock()
+	return c.Conn.Write(b)
+}
+
 // begin is called when bytes have come: a rest that has begun meanwhile waits for them.
 func (c *gated) begin() {
 	c.gate.mu.Lock()
@@ -173,7 +186,7 @@ func (c *gated) begin() {
 	if c.idle && c.gate.resting {
 		c.Conn.SetReadDeadline(c.until)
 	}
-	c.idle = false
+	c.idle, c.ahead = false, true
 }
 
 func (c *gated) SetReadDeadline(t time.Time) error {
