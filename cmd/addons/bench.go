@@ -112,6 +112,8 @@ type benchLoad struct {
 	Conns   int           `help:"Connections: as many checks are under way at the most." default:"256"`
 	Cold    float64       `help:"Share of checks of any add-on, each as likely; the others are by popularity." default:"0.2"`
 	Unknown float64       `help:"Share of checks of add-ons that there aren't." default:"0.02"`
+	Beside  float64       `help:"Detail pages a second beside the checks, and as many API searches."`
+	Search  string        `help:"The search index for --beside: bleve:PATH or elasticsearch://host:port/index, filled by addons reindex." env:"ADDONS_SEARCH"`
 }
 
 func (l benchLoad) Run(ctx context.Context) error {
@@ -122,6 +124,10 @@ func (l benchLoad) Run(ctx context.Context) error {
 		return errors.New("--warm: want a time, or 0s")
 	case l.Cold < 0 || l.Unknown < 0 || l.Cold+l.Unknown > 1:
 		return errors.New("--cold and --unknown: want shares, together 1 at the most")
+	case l.Beside < 0:
+		return errors.New("--beside: want a rate, or 0")
+	case l.Beside > 0 && l.URL == "" && l.Search == "":
+		return errors.New("--beside: give --search too, an index that addons reindex has filled")
 	case l.URL != "" && l.Database == "":
 		return errors.New("--url: give its --database too: whose add-ons to ask for")
 	}
@@ -134,8 +140,9 @@ func (l benchLoad) Run(ctx context.Context) error {
 		return err
 	}
 	defer remove()
+	b.Search = l.Search
 	report, err := bench.Load(ctx, bench.LoadConfig{
-		Backends: b, Binary: binary, URL: l.URL, Admin: l.Admin, Rate: l.Rate, For: l.For, Warm: l.Warm, Conns: l.Conns, Cold: l.Cold, Unknown: l.Unknown, Say: say,
+		Backends: b, Binary: binary, URL: l.URL, Admin: l.Admin, Rate: l.Rate, For: l.For, Warm: l.Warm, Conns: l.Conns, Cold: l.Cold, Unknown: l.Unknown, Beside: l.Beside, Say: say,
 	})
 	if err != nil {
 		return err

@@ -169,8 +169,7 @@ func TestAServerThatStandsStillCannotHideIt(t *testing.T) {
 	})}
 	go server.Serve(l)
 	defer server.Close()
-	c := LoadConfig{Rate: 200, For: time.Second, Conns: 1}
-	seen := c.openLoop(t.Context(), l.Addr().String(), [][]byte{request("x", "id=a@b")})
+	seen, _ := LoadConfig{Rate: 200, For: time.Second, Conns: 1}.ask(t.Context(), l.Addr().String(), [][]byte{request("x", "id=a@b")}, nil)
 	n := seen.answered()
 	if n < 120 || n > 300 || seen.Failed > 0 {
 		t.Fatalf("%d answers, %d failed (%s), want about 200", n, seen.Failed, seen.Error)

@@ -30,6 +30,7 @@ type LoadConfig struct {
 	Conns   int           // connections: as many checks are under way at the most
 	Cold    float64       // share of checks of any add-on, each as likely; the others are by popularity
 	Unknown float64       // share of checks of add-ons that there aren't
+	Beside  float64       // detail pages a second beside the checks, and as many API searches
 	Say     func(string)
 }
 
@@ -53,6 +54,7 @@ type LoadReport struct {
 	DBCPU     float64          `json:"database_cpu_seconds_per_1000"`
 	Resident  float64          `json:"resident_mib"`
 	Compared  []Comparison     `json:"compared"`
+	Beside    []Beside         `json:"beside,omitempty"`
 }
 
 // Comparison is one number as the generator and as the server has it.
@@ -75,8 +77,8 @@ func Load(ctx context.Context, c LoadConfig) (*LoadReport, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer db.Close()
 	q, err := newQuestions(ctx, db)
-	db.Close()
 	if err != nil {
 		return nil, err
 	}
@@ -101,8 +103,12 @@ func Load(ctx context.Context, c LoadConfig) (*LoadReport, error) {
 	}
 	c.Say("drawing questions")
 	requests := c.draw(u.Host, q)
+	pages, err := c.drawPages(ctx, db, q)
+	if err != nil {
+		return nil, err
+	}
 	c.Say(fmt.Sprintf("%.0f checks a second for %v, after %v that are not counted", c.Rate, c.For, c.Warm))
-	if err := c.run(ctx, r, u.Host, requests, server, pids); err != nil {
+	if err := c.run(ctx, r, u.Host, requests, pages, server, pids); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -127,11 +133,11 @@ func (c LoadConfig) draw(host string, q *questions) [][]byte {
 	return all
 }
 
-func (c LoadConfig) run(ctx context.Context, r *LoadReport, host string, requests [][]byte, server int, pids [2]int) error {
+func (c LoadConfig) run(ctx context.Context, r *LoadReport, host string, requests [][]byte, pages []page, server int, pids [2]int) error {
 	if c.Warm > 0 {
 		warming := c
 		warming.For = c.Warm
-		warming.openLoop(ctx, host, requests[len(requests)/2:])
+		warming.ask(ctx, host, requests[len(requests)/2:], pages)
 	}
 	before, err := c.counted(ctx)
 	if err != nil {
@@ -142,7 +148,7 @@ func (c LoadConfig) run(ctx context.Context, r *LoadReport, host string, request
 		return err
 	}
 	began := time.Now()
-	seen := c.openLoop(ctx, host, requests)
+	seen, beside := c.ask(ctx, host, requests, pages)
 	took := time.Since(began)
 	after, err := c.counted(ctx)
 	if err != nil {
@@ -165,29 +171,52 @@ func (c LoadConfig) run(ctx context.Context, r *LoadReport, host string, request
 			return err
 		}
 	}
-	r.Quantiles = map[string]int64{"max": seen.times.Max()}
-	for _, quantile := range quantiles() {
-		r.Quantiles[quantile] = seen.times.ValueAtQuantile(number(quantile))
-	}
+	r.Quantiles, r.Beside = seen.quantiles(), beside
 	r.compare(seen, before, after)
 	return nil
 }
 
-func quantiles() []string { return []string{"50", "90", "99", "99.9"} }
-
-func number(text string) float64 {
-	n, _ := strconv.ParseFloat(text, 64)
-	return n
+// ask asks for all: checks, and what is beside them.
+func (c LoadConfig) ask(ctx context.Context, host string, requests [][]byte, pages []page) (checks *tally, beside []Beside) {
+	var asking sync.WaitGroup
+	beside = make([]Beside, len(pages))
+	for i, p := range pages {
+		asking.Go(func() {
+			seen := openLoop(ctx, c.For, c.Beside, besideConns, func(context.Context) (asker, error) { return newVisitor(host, p.paths), nil })
+			beside[i] = Beside{p.name, seen.answered() + seen.Failed, seen.Failed, seen.Error, seen.Answers, seen.quantiles()}
+		})
+	}
+	checks = openLoop(ctx, c.For, c.Rate, c.Conns, func(ctx context.Context) (asker, error) {
+		conn, err := dial(ctx, host)
+		return checker{conn, requests}, err
+	})
+	asking.Wait()
+	return checks, beside
 }
 
-// openLoop asks at the rate: each connection has its share of it as a Poisson process,
-// so that all together are one too.
-func (c LoadConfig) openLoop(ctx context.Context, host string, requests [][]byte) *tally {
+// asker is a connection to the server.
+type asker interface {
+	ask(n int) (answer, error) // after an error it is of no more use
+	close()
+}
+
+// checker asks for update checks.
+type checker struct {
+	*client
+	requests [][]byte
+}
+
+func (c checker) ask(n int) (answer, error) { return c.do(c.requests[n%len(c.requests)]) }
+
+// openLoop asks at a rate for a time: each connection has its share of it as a Poisson
+// process, so that all together are one too.
+func openLoop(ctx context.Context, during time.Duration, rate float64, conns int, connect func(context.Context) (asker, error)) *tally {
 	all := newTally()
 	var wait sync.WaitGroup
 	begin := time.Now().Add(100 * time.Millisecond)
-	for i := range c.Conns {
-		wait.Go(func() { all.add(c.connection(ctx, host, requests, i, begin)) })
+	gap := float64(conns) / rate * float64(time.Second)
+	for i := range conns {
+		wait.Go(func() { all.add(connection(ctx, begin, during, gap, i, conns, connect)) })
 	}
 	wait.Wait()
 	return all
@@ -195,33 +224,33 @@ func (c LoadConfig) openLoop(ctx context.Context, host string, requests [][]byte
 
 // connection is one connection's share. After a failure it connects anew; what is due
 // meanwhile is late, and counted so.
-func (c LoadConfig) connection(ctx context.Context, host string, requests [][]byte, i int, begin time.Time) *tally {
+func connection(ctx context.Context, begin time.Time, during time.Duration, gap float64, i, step int, connect func(context.Context) (asker, error)) *tally {
 	own := newTally()
 	rng := rand.New(rand.NewPCG(seed, uint64(i)))
-	gap := float64(c.Conns) / c.Rate * float64(time.Second)
-	var conn *client
+	var conn asker
 	defer func() {
 		if conn != nil {
 			conn.close()
 		}
 	}()
 	due := begin
-	for n := i; ctx.Err() == nil; n += c.Conns {
+	for n := i; ctx.Err() == nil; n += step {
 		due = due.Add(time.Duration(rng.ExpFloat64() * gap))
-		if due.Sub(begin) > c.For {
+		if due.Sub(begin) > during {
 			return own
 		}
 		if wait := time.Until(due); wait > 0 {
 			time.Sleep(wait)
 		}
-		var err error
 		if conn == nil {
-			if conn, err = dial(ctx, host); err != nil {
+			fresh, err := connect(ctx)
+			if err != nil {
 				own.record(answer{}, 0, err)
 				continue
 			}
+			conn = fresh
 		}
-		a, err := conn.do(requests[n%len(requests)])
+		a, err := conn.ask(n)
 		own.record(a, time.Since(due), err)
 		if err != nil {
 			conn.close()
@@ -343,14 +372,11 @@ func (r *LoadReport) Markdown() string {
 	fmt.Fprintf(&b, "%s\nOpen loop, %.0f checks/s (Poisson) for %.0f s, after %.0f s that are not counted, over %d connections; %.0f %% of any add-on, %.0f %% of unknown ones, the others by popularity (Zipf %.2f). "+
 		"Times are from when a check was due.\n\n", r.Machine, r.Rate, r.Seconds, r.Warm, r.Conns, 100*r.Cold, 100*r.Unknown, exponent)
 	fmt.Fprintf(&b, "| sent | answered/s | failed | p50 ms | p90 ms | p99 ms | p99.9 ms | max ms | CPU server, s for 1,000 | CPU database | MiB |\n|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n")
-	fmt.Fprintf(&b, "| %d | %.0f | %d ", r.Sent, r.Held, r.Failed)
-	for _, quantile := range append(quantiles(), "max") {
-		fmt.Fprintf(&b, "| %.2f ", float64(r.Quantiles[quantile])/1e6)
-	}
-	fmt.Fprintf(&b, "| %.4f | %.4f | %.0f |\n", r.ServerCPU, r.DBCPU, r.Resident)
+	fmt.Fprintf(&b, "| %d | %.0f | %d %s| %.4f | %.4f | %.0f |\n", r.Sent, r.Held, r.Failed, cells(r.Quantiles), r.ServerCPU, r.DBCPU, r.Resident)
 	if r.Error != "" {
 		fmt.Fprintf(&b, "\nThe last failure: %s\n", r.Error)
 	}
+	r.besides(&b)
 	if r.Outcomes == nil {
 		return b.String()
 	}

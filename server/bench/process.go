@@ -70,9 +70,12 @@ func launchPlatform(ctx context.Context, b Backends, binary string) (_ *process,
 	}
 	p.closers = append(p.closers, sentry)
 	go http.Serve(sentry, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})) // ends when sentry is closed
-	return start(ctx, binary, p, []string{"--log", "error", "serve", "--public", p.address, "--admin", p.admin, "--base-url", BaseURL},
-		"ADDONS_DATABASE="+b.Database, "ADDONS_CACHE="+b.Cache, "ADDONS_STATSD=udp://"+statsd.LocalAddr().String(),
-		"ADDONS_SENTRY_DSN=http://key@"+sentry.Addr().String()+"/1")
+	environment := []string{"ADDONS_DATABASE=" + b.Database, "ADDONS_CACHE=" + b.Cache, "ADDONS_STATSD=udp://" + statsd.LocalAddr().String(),
+		"ADDONS_SENTRY_DSN=http://key@" + sentry.Addr().String() + "/1"}
+	if b.Search != "" {
+		environment = append(environment, "ADDONS_SEARCH="+b.Search)
+	}
+	return start(ctx, binary, p, []string{"--log", "error", "serve", "--public", p.address, "--admin", p.admin, "--base-url", BaseURL}, environment...)
 }
 
 // freePorts are two addresses that nobody listens on.

@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -58,6 +60,30 @@ func (t *tally) answered() (n int64) {
 		n += of
 	}
 	return n
+}
+
+// quantileNames are those that a report has.
+func quantileNames() []string { return []string{"50", "90", "99", "99.9", "max"} }
+
+// quantiles of the times, in nanoseconds.
+func (t *tally) quantiles() map[string]int64 {
+	of := map[string]int64{}
+	for _, name := range quantileNames() {
+		q, err := strconv.ParseFloat(name, 64)
+		if err != nil { // the greatest
+			q = 100
+		}
+		of[name] = t.times.ValueAtQuantile(q)
+	}
+	return of
+}
+
+// cells of a table, in milliseconds.
+func cells(quantiles map[string]int64) (row string) {
+	for _, name := range quantileNames() {
+		row += fmt.Sprintf("| %.2f ", float64(quantiles[name])/1e6)
+	}
+	return row
 }
 
 // millis is a quantile of the times, in milliseconds; q up to 100.

@@ -69,6 +69,7 @@ type backends struct {
 // Backends are where a tier finds what it needs.
 type Backends struct {
 	Database, Cache string
+	Search          string // an index that is filled; "" is an empty one
 	Constant        string // body that the tier "bare" sends
 }
 

@@ -6,22 +6,21 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/blevesearch/bleve/v2"
 	"github.com/blevesearch/bleve/v2/analysis"
 	blevedocument "github.com/blevesearch/bleve/v2/document"
 	"github.com/blevesearch/bleve/v2/index/scorch"
 	"github.com/blevesearch/bleve/v2/numeric"
-	blevesearch "github.com/blevesearch/bleve/v2/search"
 	index "github.com/blevesearch/bleve_index_api"
+	segment "github.com/blevesearch/scorch_segment_api/v2"
 )
 
 // bleveDriver keeps the index in this process, in memory or in a folder that
@@ -33,17 +32,18 @@ type bleveDriver struct {
 	// keys of its best hits. More than a few per processor would not be faster.
 	slots chan struct{}
 
-	mu    sync.RWMutex // held for writing while index is replaced
-	index bleve.Index
+	mu      sync.RWMutex // held for writing while what follows is replaced
+	index   bleve.Index
+	columns *columns
 }
 
 // bleveLayout changes whenever (document).bleve does.
-const bleveLayout = "bleve 2"
+const bleveLayout = "bleve 3"
 
 // openBleve opens the folder's index, or makes one. What an older program made
 // in another way is removed: it can always be made again from the database.
 func openBleve(folder string, log *slog.Logger) (*bleveDriver, error) {
-	d := &bleveDriver{log: log, slots: make(chan struct{}, 2*runtime.GOMAXPROCS(0))}
+	d := &bleveDriver{log: log, columns: newColumns(), slots: make(chan struct{}, 2*runtime.GOMAXPROCS(0))}
 	if folder != "" {
 		d.path = filepath.Join(folder, fingerprint(bleveLayout))
 		if err := os.MkdirAll(folder, 0o755); err != nil {
@@ -133,12 +133,7 @@ func (doc document) bleve() *blevedocument.Document {
 		out.AddField(blevedocument.NewTextFieldCustom(field, nil, []byte(strings.Join(terms, separator)), index.IndexField|index.SkipFreqNorm, termList{}))
 	}
 	for field, number := range doc.numbers {
-		if slices.Contains(rangedFields, field) {
-			out.AddField(blevedocument.NewNumericFieldWithIndexingOptions(field, nil, number, index.IndexField|index.SkipFreqNorm))
-		}
-		if slices.Contains(sortFields, field) {
-			out.AddField(blevedocument.NewTextFieldCustom(sortKey(field), nil, sortable(number), sortOptions, nil))
-		}
+		out.AddField(blevedocument.NewTextFieldCustom(sortKey(field), nil, sortable(number), sortOptions, nil))
 	}
 	if doc.order != "" {
 		out.AddField(blevedocument.NewTextFieldCustom(sortKey(orderName), nil, []byte(doc.order), sortOptions, nil))
@@ -151,8 +146,8 @@ func (doc document) bleve() *blevedocument.Document {
 // (zapx v17.2.5) documents have other documents' values.
 const sortOptions = index.IndexField | index.DocValues | index.SkipFreqNorm
 
-// sortKey names the field that a number or text is sorted by. It is not the
-// numeric field, which keeps sixteen terms a document for ranges.
+// sortKey names the field that has the values of a number, or of the text that is sorted by.
+// It is none of bleve's numeric fields, which keep sixteen terms a document for ranges.
 func sortKey(field string) string { return "sort_" + field }
 
 // sortable is a number as bytes that order as the numbers do.
@@ -184,61 +179,49 @@ func (d *bleveDriver) search(ctx context.Context, p plan) (Result, error) {
 	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
-	req := bleve.NewSearchRequestOptions(planQuery{p}, p.limit, p.offset, false)
-	req.Sort = p.bleveSort()
-	found, err := d.index.SearchInContext(ctx, req)
+	began := time.Now()
+	all, err := d.index.Advanced()
 	if err != nil {
 		return Result{}, err
 	}
-	result := Result{Total: int(found.Total), Took: found.Took, Hits: make([]Hit, 0, len(found.Hits))}
-	for _, match := range found.Hits {
-		id, err := strconv.ParseInt(match.ID, 10, 64)
+	reader, err := all.Reader()
+	if err != nil {
+		return Result{}, err
+	}
+	defer reader.Close()
+	snapshot, ok := reader.(*scorch.IndexSnapshot)
+	if !ok {
+		return Result{}, fmt.Errorf("search: bleve reads its index by a %T", reader)
+	}
+	r, err := d.ranked(ctx, snapshot, p)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Total: r.total, Hits: r.hits(), Took: time.Since(began)}, nil
+}
+
+func (d *bleveDriver) ranked(ctx context.Context, snapshot *scorch.IndexSnapshot, p plan) (*ranking, error) {
+	near := map[near][]string{}
+	if err := nears(snapshot, p.match, near); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	r := newRanking(p, d.columns)
+	d.columns.forget(snapshot.Segments())
+	for _, s := range snapshot.Segments() {
+		m := &matcher{segment: s, columns: d.columns, near: near, dicts: map[string]segment.TermDictionary{}}
+		found, err := m.found(p)
+		if err == nil {
+			err = r.add(ctx, s, found)
+		}
 		if err != nil {
-			return Result{}, fmt.Errorf("search: document %q in the index is no add-on", match.ID)
+			return nil, err
 		}
-		hit := Hit{ID: id}
-		if p.scored() {
-			hit.Score = match.Score
-		}
-		result.Hits = append(result.Hits, hit)
 	}
-	return result, nil
+	return r, nil
 }
-
-func (p plan) bleveSort() blevesearch.SortOrder {
-	if p.random {
-		return blevesearch.SortOrder{&shuffle{seed: rand.Uint64()}}
-	}
-	var by blevesearch.SortOrder
-	for _, o := range p.sort {
-		if o.field == "" {
-			by = append(by, &blevesearch.SortScore{Desc: o.desc})
-			continue
-		}
-		by = append(by, &blevesearch.SortField{Field: sortKey(o.field), Desc: o.desc, Type: blevesearch.SortFieldAsString})
-	}
-	return by
-}
-
-// shuffle sorts by chance, the same chance for one document within one search.
-type shuffle struct{ seed uint64 }
-
-func (s *shuffle) Value(m *blevesearch.DocumentMatch) string {
-	var number uint64
-	for _, b := range m.IndexInternalID {
-		number = number<<8 | uint64(b)
-	}
-	return strconv.FormatUint(rand.New(rand.NewPCG(s.seed, number)).Uint64(), 36)
-}
-
-func (*shuffle) UpdateVisitor(string, []byte)    {}
-func (*shuffle) DecodeValue(value string) string { return value }
-func (*shuffle) Descending() bool                { return false }
-func (*shuffle) RequiresDocID() bool             { return false }
-func (*shuffle) RequiresScoring() bool           { return false }
-func (*shuffle) RequiresFields() []string        { return nil }
-func (*shuffle) Reverse()                        {}
-func (s *shuffle) Copy() blevesearch.SearchSort  { return s }
 
 func (d *bleveDriver) count(context.Context) (int, error) {
 	d.mu.RLock()
@@ -247,9 +230,10 @@ func (d *bleveDriver) count(context.Context) (int, error) {
 	return int(n), err
 }
 
-// check asks for one document: it needs the folder, the dictionary and the store.
+// check asks for one of the few documents that are recommended: it needs the folder,
+// a dictionary and a column.
 func (d *bleveDriver) check(ctx context.Context) error {
-	_, err := d.search(ctx, plan{sort: []order{{numberID, false}}, limit: 1})
+	_, err := d.search(ctx, plan{filters: []node{term{fieldPromoted, "recommended"}}, sort: []order{{numberID, false}}, limit: 1})
 	return err
 }
 
@@ -268,7 +252,7 @@ func (d *bleveDriver) reset(context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.index = fresh
+	d.index, d.columns = fresh, newColumns()
 	return nil
 }
 

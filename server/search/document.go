@@ -57,9 +57,6 @@ const (
 
 var numberFields = append(slices.Clone(sortFields), compatFields()...)
 
-// rangedFields are those numbers that hits are found by.
-var rangedFields = append([]string{numberID, numberUsers, numberRating, numberCreated, numberUpdated}, compatFields()...)
-
 // sortFields are those numbers that hits are sorted by or weighed with.
 var sortFields = []string{
 	numberID, numberUsers, numberDownloads, numberRating, numberHotness, numberCreated, numberUpdated, numberRecommended, numberWeight,
