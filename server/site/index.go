@@ -50,7 +50,7 @@ func (s *Site) bringIndex(ctx context.Context, id int64) error {
 		err = s.Index.Delete(ctx, id)
 	}
 	// This process need not wait for its next look at what has changed.
-	if err := errors.Join(err, s.Cache.CatchUp(ctx, s.DB)); err != nil {
+	if err := errors.Join(err, s.Cache.CatchUp(ctx, s.DB), s.Cache.InvalidateAll(ctx, searchFamily)); err != nil {
 		return fmt.Errorf("index add-on %d: %w", id, err)
 	}
 	return nil
@@ -85,7 +85,7 @@ func (s *Site) Reindex(ctx context.Context, progress func(done int)) error {
 			return err
 		}
 		if len(ids) == 0 {
-			return s.DB.ChangedAll(ctx)
+			return errors.Join(s.DB.ChangedAll(ctx), s.Cache.InvalidateAll(ctx, searchFamily))
 		}
 		if err := s.reindex(ctx, ids); err != nil {
 			return fmt.Errorf("reindex after add-on %d: %w", after, err)

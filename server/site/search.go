@@ -2,9 +2,11 @@ package site
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
+	"addons/server/cache"
 	"addons/server/catalog"
 	"addons/server/search"
 	"addons/server/store"
@@ -34,6 +36,63 @@ func (s *Site) Complete(ctx context.Context, prefix string, q search.Query) (Res
 	return s.results(ctx, q, result, err)
 }
 
+// SearchOnce is Search for a page that many look at: it answers as it did up to a minute or
+// two before, if nothing of that is known to have changed.
+func (s *Site) SearchOnce(ctx context.Context, q search.Query) (Results, error) {
+	asked, err := json.Marshal(q)
+	if err != nil {
+		return Results{}, fmt.Errorf("search: %w", err)
+	}
+	r, err := remembered(ctx, s, "results "+string(asked), func(ctx context.Context) (Results, error) {
+		r, err := s.Search(ctx, q)
+		if err == nil && !r.whole() {
+			err = notKept[Results]{r}
+		}
+		return r, err
+	})
+	var once notKept[Results]
+	if errors.As(err, &once) {
+		return once.value, nil
+	}
+	return r, err
+}
+
+// Rendered is what render makes of searches for a question, or what it made of them up to a
+// minute or two before. Of results in part render says so, which is not kept.
+func (s *Site) Rendered(ctx context.Context, question string, render func(context.Context) (body []byte, whole bool, err error)) (body []byte, whole bool, err error) {
+	body, err = remembered(ctx, s, "rendered "+question, func(ctx context.Context) ([]byte, error) {
+		body, whole, err := render(ctx)
+		if err == nil && !whole {
+			err = notKept[[]byte]{body}
+		}
+		return body, err
+	})
+	var once notKept[[]byte]
+	if errors.As(err, &once) {
+		return once.value, false, nil
+	}
+	return body, err == nil, err
+}
+
+// longestQuestion (bytes) that is remembered: who lists hundreds of ids is alone with it.
+const longestQuestion = 1000
+
+func remembered[T any](ctx context.Context, s *Site, question string, load func(context.Context) (T, error)) (T, error) {
+	if len(question) > longestQuestion {
+		return load(ctx)
+	}
+	return cache.Fetch(ctx, s.Cache, searchFamily, question, load)
+}
+
+// notKept is an answer that the next who asks shall not get, as an error of a load. All who
+// wait for it share it, and must not change it.
+type notKept[T any] struct{ value T }
+
+func (notKept[T]) Error() string { return "an answer in part" }
+
+// whole says whether the results are all that there are to be.
+func (r Results) whole() bool { return !r.Partial && !r.Fallback }
+
 func (s *Site) results(ctx context.Context, q search.Query, result search.Result, err error) (Results, error) {
 	if errors.Is(err, catalog.ErrUnavailable) {
 		return s.fallback(ctx, q)
@@ -50,6 +109,7 @@ func (s *Site) results(ctx context.Context, q search.Query, result search.Result
 	if err != nil {
 		return Results{}, fmt.Errorf("search: %w", err)
 	}
+	uses(ctx, addons...)
 	r := Results{Total: result.Total, Partial: result.Partial}
 	for _, a := range addons {
 		// The index may be a moment behind: what is no longer public is not shown.

@@ -34,12 +34,15 @@ var (
 	listFamily     = cache.Family{Name: "list", TTL: time.Minute, Revalidate: time.Minute, Stale: 24 * time.Hour}
 	homeFamily     = cache.Family{Name: "home", TTL: time.Minute, Revalidate: time.Minute, Stale: 24 * time.Hour}
 	menuFamily     = cache.Family{Name: "menu", TTL: 10 * time.Minute, Revalidate: time.Minute, Negative: 30 * time.Second, Stale: 24 * time.Hour}
-	fileFamily     = cache.Family{Name: "file", TTL: time.Minute, Negative: 30 * time.Second, Stale: 24 * time.Hour}
+	// A search is of the index as it was: its task says when that has changed, and the engine
+	// may take a second more to show it. So its values agree with none that are read now.
+	searchFamily = cache.Family{Name: "search", TTL: time.Minute, Revalidate: time.Minute, Stale: 24 * time.Hour, Dated: true}
+	fileFamily   = cache.Family{Name: "file", TTL: time.Minute, Negative: 30 * time.Second, Stale: 24 * time.Hour}
 )
 
 // families lists them all, so that their series exist from the start.
 func families() []cache.Family {
-	return []cache.Family{addonFamily, versionsFamily, ratingsFamily, listFamily, homeFamily, menuFamily, fileFamily}
+	return []cache.Family{addonFamily, versionsFamily, ratingsFamily, listFamily, homeFamily, menuFamily, searchFamily, fileFamily}
 }
 
 // Deps is what a Site is made of. All are needed.

@@ -171,6 +171,7 @@ func TestWhatWasAskedIsNotAskedAgain(t *testing.T) {
 		"categories": func(ctx context.Context) error { _, err := p.Categories(ctx); return err },
 		"tags":       func(ctx context.Context) error { _, err := p.Tags(ctx, 5); return err },
 		"counts":     func(ctx context.Context) error { _, err := p.Counts(ctx); return err },
+		"search":     func(ctx context.Context) error { _, err := p.SearchOnce(ctx, search.Query{Text: "clock"}); return err },
 	} {
 		if _, err := queries(t.Context(), ask); err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -202,6 +203,7 @@ func TestEveryCacheTellsWhatItsValuesAreMadeOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	must(p.Browse(ctx, store.Browse{Limit: 5}))(t)
+	must(p.SearchOnce(ctx, search.Query{Text: "clock"}))(t)
 	told := map[string]bool{}
 	for _, e := range p.Cache.Events() {
 		x := must(p.Cache.Explain(ctx, e.Cache+":"+e.Key))(t)
@@ -210,7 +212,7 @@ func TestEveryCacheTellsWhatItsValuesAreMadeOf(t *testing.T) {
 				continue
 			}
 			told[e.Cache] = true
-			single := slices.Contains([]string{"versions", "ratings", "file"}, e.Cache) || e.Cache == "addon" && e.Key != "nothing"
+			single := slices.Contains([]string{"versions", "ratings", "search", "file"}, e.Cache) || e.Cache == "addon" && e.Key != "nothing"
 			if single && (c.Any || !slices.Equal(c.Objects, []string{"clock@example.org"})) || !single && !c.Any {
 				t.Errorf("%s:%s is made of %v, any: %t", e.Cache, e.Key, c.Objects, c.Any)
 			}

@@ -332,12 +332,17 @@ var apiCache = []string{pageCache}
 
 // cached answers 200 with an ETag, or 304 to who has the same.
 func cached(c *gin.Context, body any) error {
-	encoded, err := json.Marshal(body)
+	text, err := json.Marshal(body)
 	if err != nil {
 		return fmt.Errorf("answer: %w", err)
 	}
+	return encoded(c, text)
+}
+
+// encoded is cached of what is JSON already.
+func encoded(c *gin.Context, body []byte) error {
 	hash := fnv.New64a()
-	hash.Write(encoded)
+	hash.Write(body)
 	// Weak, because what is sent may be compressed.
 	etag := fmt.Sprintf(`W/"%x"`, hash.Sum64())
 	h := c.Writer.Header()
@@ -351,7 +356,7 @@ func cached(c *gin.Context, body any) error {
 		return nil
 	}
 	h["Content-Type"] = jsonType
-	return write(c, encoded)
+	return write(c, body)
 }
 
 // answer sends any other status.

@@ -3,6 +3,8 @@ package web
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -32,20 +34,50 @@ func (a *apiForm) search(c *gin.Context) error {
 		return answer(c, http.StatusBadRequest, asked.wrong)
 	}
 	asked.Limit, asked.Offset = w.size, w.offset()
-	found, err := a.find(c, asked, a.Site.Search)
-	if err != nil {
-		return err
-	}
-	if !w.holds(found.Total) {
+	return a.rendered(c, func(ctx context.Context) (any, bool, error) {
+		found, err := find(ctx, asked, a.Site.Search)
+		if err != nil {
+			return nil, false, err
+		}
+		if !w.holds(found.Total) {
+			return nil, false, errNoPage
+		}
+		lang := langOf(c)
+		results := make([]amo.Addon, 0, len(found.Addons))
+		for i, addon := range found.Addons {
+			body := amo.FromAddon(clean(addon), a.links(lang, addon), lang)
+			results = append(results, a.form(body.ForSearch(score(found, i)), lang))
+		}
+		chance := slices.Contains(asked.Sort, "random")
+		return envelope(a, c, w, found.Total, results), whole(found) && !chance, nil
+	})
+}
+
+// errNoPage is of a page behind the last.
+var errNoPage = errors.New("no such page")
+
+// rendered answers with what is remembered for the same path and parameters, or with what
+// render makes. What a part of the search engine, the database or chance had to answer is
+// not for keeping, here or elsewhere.
+func (a *apiForm) rendered(c *gin.Context, render func(context.Context) (body any, whole bool, err error)) error {
+	question := c.Request.URL.Path + "?" + c.Request.URL.Query().Encode()
+	body, whole, err := a.Site.Rendered(c.Request.Context(), question, func(ctx context.Context) ([]byte, bool, error) {
+		body, whole, err := render(ctx)
+		if err != nil {
+			return nil, false, err
+		}
+		encoded, err := json.Marshal(body)
+		return encoded, whole, err
+	})
+	switch {
+	case errors.Is(err, errNoPage):
 		return noPage(c)
+	case err != nil:
+		return err
+	case !whole:
+		c.Header("Cache-Control", "no-store")
 	}
-	lang := langOf(c)
-	results := make([]amo.Addon, 0, len(found.Addons))
-	for i, addon := range found.Addons {
-		body := amo.FromAddon(clean(addon), a.links(lang, addon), lang)
-		results = append(results, a.form(body.ForSearch(score(found, i)), lang))
-	}
-	return cached(c, envelope(a, c, w, found.Total, results))
+	return encoded(c, body)
 }
 
 // maxSuggestions is AMO's.
@@ -57,39 +89,38 @@ func (a *apiForm) autocomplete(c *gin.Context) error {
 		return answer(c, http.StatusBadRequest, asked.wrong)
 	}
 	asked.Limit = maxSuggestions
-	found, err := a.find(c, asked, func(ctx context.Context, q search.Query) (site.Results, error) {
-		if q.Text == "" {
-			return a.Site.Search(ctx, q)
+	return a.rendered(c, func(ctx context.Context) (any, bool, error) {
+		found, err := find(ctx, asked, func(ctx context.Context, q search.Query) (site.Results, error) {
+			if q.Text == "" {
+				return a.Site.Search(ctx, q)
+			}
+			return a.Site.Complete(ctx, q.Text, q)
+		})
+		if err != nil {
+			return nil, false, err
 		}
-		return a.Site.Complete(ctx, q.Text, q)
+		lang := langOf(c)
+		results := make([]amo.Suggestion, 0, len(found.Addons))
+		for _, addon := range found.Addons {
+			suggestion := amo.FromAddon(addon, a.links(lang, addon), lang).Suggestion()
+			if a.older {
+				suggestion = suggestion.V4(lang, addon.DefaultLocale)
+			}
+			results = append(results, suggestion)
+		}
+		return amo.List[amo.Suggestion]{Results: results}, whole(found), nil
 	})
-	if err != nil {
-		return err
-	}
-	lang := langOf(c)
-	results := make([]amo.Suggestion, 0, len(found.Addons))
-	for _, addon := range found.Addons {
-		suggestion := amo.FromAddon(addon, a.links(lang, addon), lang).Suggestion()
-		if a.older {
-			suggestion = suggestion.V4(lang, addon.DefaultLocale)
-		}
-		results = append(results, suggestion)
-	}
-	return cached(c, amo.List[amo.Suggestion]{Results: results})
 }
 
-// find asks, unless nothing can be found; what a part of the search engine or the
-// database had to answer is not for keeping.
-func (a *apiForm) find(c *gin.Context, asked *question, ask func(context.Context, search.Query) (site.Results, error)) (site.Results, error) {
+// find asks, unless nothing can be found.
+func find(ctx context.Context, asked *question, ask func(context.Context, search.Query) (site.Results, error)) (site.Results, error) {
 	if asked.nothing {
 		return site.Results{}, nil
 	}
-	found, err := ask(c.Request.Context(), asked.Query)
-	if found.Partial || found.Fallback {
-		c.Header("Cache-Control", "no-store")
-	}
-	return found, err
+	return ask(ctx, asked.Query)
 }
+
+func whole(found site.Results) bool { return !found.Partial && !found.Fallback }
 
 // score is how well the i-th result matches; 0 when the database answered.
 func score(found site.Results, i int) float64 {

@@ -366,7 +366,7 @@ func (w *Web) search(c *gin.Context) error {
 	}
 	s, q := p.ask(c)
 	q.Offset = (number - 1) * perPage
-	found, err := w.Site.Search(c.Request.Context(), q)
+	found, err := w.Site.SearchOnce(c.Request.Context(), q)
 	if err != nil {
 		return err
 	}
