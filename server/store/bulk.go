@@ -54,6 +54,9 @@ func (db *DB) Bulk(ctx context.Context, recipe string) (*Bulk, error) {
 		return nil, fmt.Errorf("bulk load: %w", err)
 	}
 	err := b.known(ctx, db.latest())
+	if err == nil && !b.finished {
+		err = db.dropSorts(ctx)
+	}
 	if err == nil {
 		b.local, err = db.takesLocalData(ctx)
 	}
@@ -67,7 +70,7 @@ func (db *DB) Bulk(ctx context.Context, recipe string) (*Bulk, error) {
 }
 
 // Unfinished is the recipe of a bulk load that has begun and not ended, "" if there is none:
-// SQLite's lists are slow until it has.
+// lists are slow until it has.
 func (db *DB) Unfinished(ctx context.Context) (recipe string, err error) {
 	err = db.latest().one(ctx, qBulkState, "SELECT recipe FROM generated WHERE id = 1 AND finished = 0", into{&recipe})
 	if errors.Is(err, catalog.ErrNotFound) {
@@ -96,7 +99,7 @@ func (b *Bulk) begin(ctx context.Context, h handle, recipe string) error {
 	if !errors.Is(err, catalog.ErrNotFound) {
 		return err
 	}
-	indexes, err := h.dropSorts(ctx)
+	indexes, err := h.sorts(ctx)
 	if err != nil {
 		return err
 	}
@@ -104,27 +107,34 @@ func (b *Bulk) begin(ctx context.Context, h handle, recipe string) error {
 	return err
 }
 
-// dropSorts drops the indexes that SQLite's lists are sorted by and returns how
-// they are made again, at the end: a third of the time for 300,000 add-ons went
-// into them. InnoDB makes them as quickly on the way.
-func (h handle) dropSorts(ctx context.Context) (made []string, err error) {
-	made = []string{}
-	if h.d.name != "sqlite" {
-		return made, nil
-	}
-	var names []string
-	err = h.rows(ctx, qBulkState, "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND tbl_name = 'addons' AND sql IS NOT NULL ORDER BY name", nil, func(r row) error {
-		var name, text string
-		err := r.Scan(&name, &text)
-		names, made = append(names, name), append(made, text)
-		return err
-	})
-	for _, name := range names {
-		if err == nil {
-			_, err = h.exec(ctx, qBulkState, "DROP INDEX "+name)
-		}
+// sorts are the indexes of addons that are there, but for those of its keys, by the
+// statements that make them.
+func (h handle) sorts(ctx context.Context) ([]string, error) {
+	made, err := list(ctx, h, qBulkState, h.d.sortIndexes, nil, func(r row, text *string) error { return r.Scan(text) })
+	if made == nil {
+		made = []string{}
 	}
 	return made, err
+}
+
+// dropSorts drops the indexes that lists are sorted by, which are made again at the end: for
+// 300,000 add-ons a third of the time went into them. begin has noted how, in a transaction
+// that has ended: where there are none for what changes tables, as in MySQL, whoever was
+// killed goes on with what is left to drop, or to make.
+func (db *DB) dropSorts(ctx context.Context) error {
+	return db.tx(ctx, func(h handle) error {
+		var noted []string
+		if err := h.one(ctx, qBulkState, "SELECT indexes FROM generated WHERE id = 1"+h.d.forUpdate, into{fromJSON(&noted)}); err != nil {
+			return err
+		}
+		there, err := h.sorts(ctx)
+		for _, text := range there {
+			if err == nil && slices.Contains(noted, text) {
+				_, err = h.exec(ctx, qBulkState, h.d.dropIndex(text))
+			}
+		}
+		return err
+	})
 }
 
 // known reads the ids of what add-ons share.
@@ -475,16 +485,21 @@ const finishTimeout = 30 * time.Minute
 
 // makeSorts undoes dropSorts, and says that all is done.
 func (h handle) makeSorts(ctx context.Context) error {
-	var indexes []string
-	if err := h.one(ctx, qBulkState, "SELECT indexes FROM generated WHERE id = 1", into{fromJSON(&indexes)}); err != nil {
+	var noted []string
+	if err := h.one(ctx, qBulkState, "SELECT indexes FROM generated WHERE id = 1", into{fromJSON(&noted)}); err != nil {
 		return err
 	}
-	for _, text := range indexes {
+	there, err := h.sorts(ctx)
+	if err != nil {
+		return err
+	}
+	missing := slices.DeleteFunc(noted, func(text string) bool { return slices.Contains(there, text) })
+	for _, text := range h.d.makeIndexes(missing) {
 		if _, err := h.exec(ctx, qBulkState, text); err != nil {
 			return err
 		}
 	}
-	_, err := h.exec(ctx, qBulkState, "UPDATE generated SET finished = 1 WHERE id = 1")
+	_, err = h.exec(ctx, qBulkState, "UPDATE generated SET finished = 1 WHERE id = 1")
 	return err
 }
 

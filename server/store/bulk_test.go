@@ -31,8 +31,8 @@ func bothEngines(t *testing.T, test func(t *testing.T, where func(testing.TB) st
 	})
 }
 
-// records reads the rows of a query as text, past the package.
-func records(t testing.TB, rawURL, query string) []string {
+// past opens a database past the package.
+func past(t testing.TB, rawURL string) *sql.DB {
 	t.Helper()
 	kind, name := "sqlite", strings.TrimPrefix(rawURL, "sqlite:")
 	if u, err := url.Parse(rawURL); err == nil && u.Scheme == "mysql" {
@@ -43,6 +43,13 @@ func records(t testing.TB, rawURL, query string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return db
+}
+
+// records reads the rows of a query as text.
+func records(t testing.TB, rawURL, query string) []string {
+	t.Helper()
+	db := past(t, rawURL)
 	defer db.Close()
 	rows, err := db.QueryContext(t.Context(), query)
 	if err != nil {
@@ -84,7 +91,7 @@ func indexNames(rawURL string) string {
 	if strings.HasPrefix(rawURL, "sqlite:") {
 		return "SELECT tbl_name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
 	}
-	return "SELECT DISTINCT table_name, index_name FROM information_schema.statistics WHERE table_schema = DATABASE()"
+	return "SELECT table_name, index_name, non_unique, GROUP_CONCAT(column_name ORDER BY seq_in_index) FROM information_schema.statistics WHERE table_schema = DATABASE() GROUP BY table_name, index_name, non_unique"
 }
 
 // varied is add-ons of every kind that Save treats in a way of its own, with all ids given.
@@ -160,6 +167,45 @@ func TestBulkWritesWhatSaveWrites(t *testing.T) {
 			if saved := save(t, again, in); saved.Changed {
 				t.Errorf("%s changed when it was saved again", in.Addon.GUID)
 			}
+		}
+	})
+}
+
+// TestWhoeverIsKilledAmongIndexesGoesOnWithTheOthers: where a transaction does not hold what
+// changes tables, some may be dropped, or made, and others not.
+func TestWhoeverIsKilledAmongIndexesGoesOnWithTheOthers(t *testing.T) {
+	bothEngines(t, func(t *testing.T, where func(testing.TB) string) {
+		at := where(t)
+		db := open(t, at)
+		all := records(t, at, indexNames(at))
+		some := func() {
+			raw := past(t, at)
+			defer raw.Close()
+			if _, err := raw.Exec("CREATE INDEX addons_users ON addons (listed, type, users, id)"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var bulk *store.Bulk
+		for part := range slices.Chunk(varied(), 4) {
+			bulk = must[*store.Bulk](t)(db.Bulk(t.Context(), "varied"))
+			if left := records(t, at, indexNames(at)); len(left) != len(all)-9 {
+				t.Errorf("while rows come, the indexes are %v", left)
+			}
+			err := errors.Join(bulk.Write(t.Context(), must[*store.Prepared](t)(store.Prepare(part))), bulk.Flush(t.Context()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			some()
+		}
+		if err := errors.Join(bulk.Finish(t.Context()), bulk.Close(t.Context())); err != nil {
+			t.Fatal(err)
+		}
+		if now := records(t, at, indexNames(at)); !slices.Equal(now, all) {
+			t.Errorf("the indexes are %v, were %v", now, all)
+		}
+		finished := must[*store.Bulk](t)(db.Bulk(t.Context(), "varied"))
+		if now := records(t, at, indexNames(at)); !finished.Finished() || !slices.Equal(now, all) {
+			t.Errorf("once it has ended: %v, and the indexes are %v", finished.Finished(), now)
 		}
 	})
 }
