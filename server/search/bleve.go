@@ -230,10 +230,10 @@ func (d *bleveDriver) count(context.Context) (int, error) {
 	return int(n), err
 }
 
-// check asks for one of the few documents that are recommended: it needs the folder,
-// a dictionary and a column.
+// check asks for one of the few documents that are recommended. It needs the folder, a
+// dictionary and the columns that most searches do, which nobody else has to wait for then.
 func (d *bleveDriver) check(ctx context.Context) error {
-	_, err := d.search(ctx, plan{filters: []node{term{fieldPromoted, "recommended"}}, sort: []order{{numberID, false}}, limit: 1})
+	_, err := d.search(ctx, plan{filters: []node{term{fieldPromoted, "recommended"}}, sort: relevance, limit: 1})
 	return err
 }
 
