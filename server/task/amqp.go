@@ -72,6 +72,9 @@ type wire struct {
 	declaring sync.Mutex
 	browsing  sync.Mutex
 
+	tried    chan struct{} // closed when the first attempt to connect for producing has ended, one way or the other
+	hasTried func()
+
 	mu       sync.Mutex
 	sessions map[string]*session // by connection; none while it is down
 }
@@ -83,7 +86,11 @@ func newWire(address, queue string, m brokerMeters, log *slog.Logger) *wire {
 		m.reconnects.With(c)
 	}
 	m.redelivered.With(queue)
-	return &wire{address: address, queue: queue, meters: m, log: log, requests: make(chan *request), sessions: map[string]*session{}}
+	tried := make(chan struct{})
+	return &wire{
+		address: address, queue: queue, meters: m, log: log, requests: make(chan *request), sessions: map[string]*session{},
+		tried: tried, hasTried: sync.OnceFunc(func() { close(tried) }),
+	}
 }
 
 // deadQueue is the name of the queue of dead letters.
@@ -104,6 +111,7 @@ func (w *wire) keep(ctx context.Context, name string, serve func(context.Context
 	for attempt := 1; ; attempt++ {
 		begun := time.Now()
 		err := w.serve(ctx, name, serve)
+		w.ended(name)
 		if ctx.Err() != nil {
 			return
 		}
@@ -118,6 +126,13 @@ func (w *wire) keep(ctx context.Context, name string, serve func(context.Context
 			return
 		case <-time.After(wait):
 		}
+	}
+}
+
+// ended notes that an attempt to connect has.
+func (w *wire) ended(name string) {
+	if name == producing {
+		w.hasTried()
 	}
 }
 
@@ -142,6 +157,7 @@ func (w *wire) serve(ctx context.Context, name string, serve func(context.Contex
 	w.mu.Lock()
 	w.sessions[name] = s
 	w.mu.Unlock()
+	w.ended(name)
 	defer func() {
 		w.meters.connected.With(name).Set(0)
 		w.mu.Lock()

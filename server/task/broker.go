@@ -230,7 +230,13 @@ func (b *broker) replay(ctx context.Context, id string) error {
 	return nil
 }
 
+// check waits for the first attempt to connect: who asks right after the start is to hear how
+// the broker is, not that nobody has looked.
 func (b *broker) check(ctx context.Context) error {
+	select {
+	case <-b.wire.tried:
+	case <-ctx.Done():
+	}
 	if !b.wire.open() {
 		return fmt.Errorf("%w: jobs wait in the database", catalog.ErrUnavailable)
 	}

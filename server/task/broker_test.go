@@ -43,6 +43,17 @@ func (s *site) connected(t testing.TB) {
 	wait(t, "the broker is connected to", func() bool { return s.Check(t.Context()) == nil })
 }
 
+func TestACheckRightAfterTheStartSaysHowTheBrokerIs(t *testing.T) {
+	t.Parallel()
+	_, p := weather(t)
+	for range 10 {
+		s := open(t, p)
+		if err := s.Check(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestConnectionsCutInMidRunLoseNothing(t *testing.T) {
 	t.Parallel()
 	const jobs = 1500
