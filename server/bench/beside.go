@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"addons/server/catalog"
 	"addons/server/store"
 )
 
@@ -52,7 +53,7 @@ func (c LoadConfig) drawPages(ctx context.Context, db *store.DB, q *questions) (
 	}
 	slug, name := map[int64]string{}, map[int64]string{}
 	for _, a := range all {
-		if a.Status == "public" && a.Current != nil {
+		if a.Status == catalog.Public && a.Current != nil {
 			slug[a.ID], name[a.ID] = a.Slug, a.Name.In(a.DefaultLocale, "en-US")
 		}
 	}

@@ -50,10 +50,19 @@ func (s *Site) bringIndex(ctx context.Context, id int64) error {
 		err = s.Index.Delete(ctx, id)
 	}
 	// This process need not wait for its next look at what has changed.
-	if err := errors.Join(err, s.Cache.CatchUp(ctx, s.DB), s.Cache.InvalidateAll(ctx, searchFamily)); err != nil {
+	if err := errors.Join(err, s.Cache.CatchUp(ctx, s.DB)); err != nil {
 		return fmt.Errorf("index add-on %d: %w", id, err)
 	}
+	s.searchAnew(ctx)
 	return nil
+}
+
+// searchAnew ends what searches are remembered. A cache that is down holds up no task: this
+// process then uses none of its copies, and those of others end by themselves.
+func (s *Site) searchAnew(ctx context.Context) {
+	if err := s.Cache.InvalidateAll(ctx, searchFamily); err != nil {
+		s.Log.WarnContext(ctx, "other processes may remember searches for two minutes", "error", err)
+	}
 }
 
 func (s *Site) runAggregate(ctx context.Context, t aggregated) error {
@@ -85,7 +94,8 @@ func (s *Site) Reindex(ctx context.Context, progress func(done int)) error {
 			return err
 		}
 		if len(ids) == 0 {
-			return errors.Join(s.DB.ChangedAll(ctx), s.Cache.InvalidateAll(ctx, searchFamily))
+			s.searchAnew(ctx)
+			return s.DB.ChangedAll(ctx)
 		}
 		if err := s.reindex(ctx, ids); err != nil {
 			return fmt.Errorf("reindex after add-on %d: %w", after, err)

@@ -43,45 +43,39 @@ func (s *Site) SearchOnce(ctx context.Context, q search.Query) (Results, error) 
 	if err != nil {
 		return Results{}, fmt.Errorf("search: %w", err)
 	}
-	r, err := remembered(ctx, s, "results "+string(asked), func(ctx context.Context) (Results, error) {
+	r, _, err := remembered(ctx, s, "results "+string(asked), func(ctx context.Context) (Results, bool, error) {
 		r, err := s.Search(ctx, q)
-		if err == nil && !r.whole() {
-			err = notKept[Results]{r}
-		}
-		return r, err
+		return r, r.Whole(), err
 	})
-	var once notKept[Results]
-	if errors.As(err, &once) {
-		return once.value, nil
-	}
 	return r, err
 }
 
 // Rendered is what render makes of searches for a question, or what it made of them up to a
-// minute or two before. Of results in part render says so, which is not kept.
+// minute or two before. What is not whole is not kept. render may run when the caller has
+// left: it must not touch the caller's request.
 func (s *Site) Rendered(ctx context.Context, question string, render func(context.Context) (body []byte, whole bool, err error)) (body []byte, whole bool, err error) {
-	body, err = remembered(ctx, s, "rendered "+question, func(ctx context.Context) ([]byte, error) {
-		body, whole, err := render(ctx)
-		if err == nil && !whole {
-			err = notKept[[]byte]{body}
-		}
-		return body, err
-	})
-	var once notKept[[]byte]
-	if errors.As(err, &once) {
-		return once.value, false, nil
-	}
-	return body, err == nil, err
+	return remembered(ctx, s, "rendered "+question, render)
 }
 
 // longestQuestion (bytes) that is remembered: who lists hundreds of ids is alone with it.
 const longestQuestion = 1000
 
-func remembered[T any](ctx context.Context, s *Site, question string, load func(context.Context) (T, error)) (T, error) {
+func remembered[T any](ctx context.Context, s *Site, question string, load func(context.Context) (v T, whole bool, err error)) (v T, whole bool, err error) {
 	if len(question) > longestQuestion {
 		return load(ctx)
 	}
-	return cache.Fetch(ctx, s.Cache, searchFamily, question, load)
+	v, err = cache.Fetch(ctx, s.Cache, searchFamily, question, func(ctx context.Context) (T, error) {
+		v, whole, err := load(ctx)
+		if err == nil && !whole {
+			err = notKept[T]{v}
+		}
+		return v, err
+	})
+	var once notKept[T]
+	if errors.As(err, &once) {
+		return once.value, false, nil
+	}
+	return v, err == nil, err
 }
 
 // notKept is an answer that the next who asks shall not get, as an error of a load. All who
@@ -90,8 +84,8 @@ type notKept[T any] struct{ value T }
 
 func (notKept[T]) Error() string { return "an answer in part" }
 
-// whole says whether the results are all that there are to be.
-func (r Results) whole() bool { return !r.Partial && !r.Fallback }
+// Whole says whether the results are all that there are to be.
+func (r Results) Whole() bool { return !r.Partial && !r.Fallback }
 
 func (s *Site) results(ctx context.Context, q search.Query, result search.Result, err error) (Results, error) {
 	if errors.Is(err, catalog.ErrUnavailable) {

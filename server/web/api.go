@@ -155,7 +155,7 @@ func (a *apiForm) versions(c *gin.Context) error {
 	for _, v := range versions {
 		results = append(results, a.formVersion(addon, v, lang))
 	}
-	return cached(c, envelope(a, c, w, total, results))
+	return cached(c, envelope(a, c.Request.URL, w, total, results))
 }
 
 func (a *apiForm) version(c *gin.Context) error {
@@ -302,25 +302,25 @@ func noPage(c *gin.Context) error {
 }
 
 // envelope is a page of results with the way to the others.
-func envelope[T any](a *apiForm, c *gin.Context, w window, total int, results []T) amo.Page[T] {
+func envelope[T any](a *apiForm, at *url.URL, w window, total int, results []T) amo.Page[T] {
 	p := amo.Page[T]{PageSize: w.size, PageCount: w.pages(total), Count: total, Results: results}
 	if w.number < p.PageCount {
-		p.Next = a.pageURL(c, w.number+1)
+		p.Next = a.pageURL(at, w.number+1)
 	}
 	if w.number > 1 {
-		p.Previous = a.pageURL(c, w.number-1)
+		p.Previous = a.pageURL(at, w.number-1)
 	}
 	return p
 }
 
 // pageURL is the absolute address of another page of the same list.
-func (a *apiForm) pageURL(c *gin.Context, number int) *string {
-	query := c.Request.URL.Query()
+func (a *apiForm) pageURL(at *url.URL, number int) *string {
+	query := at.Query()
 	query.Del("page")
 	if number > 1 {
 		query.Set("page", strconv.Itoa(number))
 	}
-	u := a.BaseURL + (&url.URL{Path: c.Request.URL.Path}).EscapedPath()
+	u := a.BaseURL + (&url.URL{Path: at.Path}).EscapedPath()
 	if encoded := query.Encode(); encoded != "" {
 		u += "?" + encoded
 	}

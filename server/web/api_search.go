@@ -34,6 +34,7 @@ func (a *apiForm) search(c *gin.Context) error {
 		return answer(c, http.StatusBadRequest, asked.wrong)
 	}
 	asked.Limit, asked.Offset = w.size, w.offset()
+	lang, at := langOf(c), *c.Request.URL // gin uses c again when this request has ended
 	return a.rendered(c, func(ctx context.Context) (any, bool, error) {
 		found, err := find(ctx, asked, a.Site.Search)
 		if err != nil {
@@ -42,14 +43,13 @@ func (a *apiForm) search(c *gin.Context) error {
 		if !w.holds(found.Total) {
 			return nil, false, errNoPage
 		}
-		lang := langOf(c)
 		results := make([]amo.Addon, 0, len(found.Addons))
 		for i, addon := range found.Addons {
 			body := amo.FromAddon(clean(addon), a.links(lang, addon), lang)
 			results = append(results, a.form(body.ForSearch(score(found, i)), lang))
 		}
 		chance := slices.Contains(asked.Sort, "random")
-		return envelope(a, c, w, found.Total, results), whole(found) && !chance, nil
+		return envelope(a, &at, w, found.Total, results), found.Whole() && !chance, nil
 	})
 }
 
@@ -58,7 +58,7 @@ var errNoPage = errors.New("no such page")
 
 // rendered answers with what is remembered for the same path and parameters, or with what
 // render makes. What a part of the search engine, the database or chance had to answer is
-// not for keeping, here or elsewhere.
+// not for keeping, here or elsewhere. render may run when the request has ended.
 func (a *apiForm) rendered(c *gin.Context, render func(context.Context) (body any, whole bool, err error)) error {
 	question := c.Request.URL.Path + "?" + c.Request.URL.Query().Encode()
 	body, whole, err := a.Site.Rendered(c.Request.Context(), question, func(ctx context.Context) ([]byte, bool, error) {
@@ -89,6 +89,7 @@ func (a *apiForm) autocomplete(c *gin.Context) error {
 		return answer(c, http.StatusBadRequest, asked.wrong)
 	}
 	asked.Limit = maxSuggestions
+	lang := langOf(c)
 	return a.rendered(c, func(ctx context.Context) (any, bool, error) {
 		found, err := find(ctx, asked, func(ctx context.Context, q search.Query) (site.Results, error) {
 			if q.Text == "" {
@@ -99,7 +100,6 @@ func (a *apiForm) autocomplete(c *gin.Context) error {
 		if err != nil {
 			return nil, false, err
 		}
-		lang := langOf(c)
 		results := make([]amo.Suggestion, 0, len(found.Addons))
 		for _, addon := range found.Addons {
 			suggestion := amo.FromAddon(addon, a.links(lang, addon), lang).Suggestion()
@@ -108,7 +108,7 @@ func (a *apiForm) autocomplete(c *gin.Context) error {
 			}
 			results = append(results, suggestion)
 		}
-		return amo.List[amo.Suggestion]{Results: results}, whole(found), nil
+		return amo.List[amo.Suggestion]{Results: results}, found.Whole(), nil
 	})
 }
 
@@ -119,8 +119,6 @@ func find(ctx context.Context, asked *question, ask func(context.Context, search
 	}
 	return ask(ctx, asked.Query)
 }
-
-func whole(found site.Results) bool { return !found.Partial && !found.Fallback }
 
 // score is how well the i-th result matches; 0 when the database answered.
 func score(found site.Results, i int) float64 {
