@@ -297,6 +297,21 @@ func ignore(err error) error {
 	return err
 }
 
+func TestTheIndexGoesOnWithoutTheCache(t *testing.T) {
+	t.Parallel()
+	p := open(t, "bleve::memory:")
+	down := must(cache.Open("memcache://127.0.0.1:1", metrics.New(nil), slog.New(slog.DiscardHandler)))(t)
+	t.Cleanup(func() { down.Close() })
+	p.Cache = down
+	p.save(t, clock())
+	if r, err := p.Search(t.Context(), search.Query{Text: "clock"}); err != nil || r.Total != 1 {
+		t.Errorf("after the index task: %+v, %v", r, err)
+	}
+	if err := p.Reindex(t.Context(), nil); err != nil {
+		t.Errorf("reindex: %v", err)
+	}
+}
+
 func TestSearchGoesOnWithoutTheSearchEngine(t *testing.T) {
 	t.Parallel()
 	p := open(t, "elasticsearch://127.0.0.1:1/addons")
